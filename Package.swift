@@ -1,0 +1,128 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Floors, from the ground up (imports point down only; see ARCHITECTURE.md).
+let package = Package(
+    name: "dropreel",
+    products: [
+        .executable(name: "dropreel", targets: ["dropreel"]),
+        .executable(name: "dropreel-watcher", targets: ["dropreel-watcher"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: floor0 + floor1 + floor2 + floor3 + floor4 + floor5 + tests,
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c2x,
+    cxxLanguageStandard: .cxx17
+)
+
+// MARK: Floor 0: C
+
+var floor0: [Target] {
+    [
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(
+            name: "CFFmpeg", pkgConfig: "libavformat libavcodec libswscale libavutil",
+            providers: [.apt(["libavformat-dev", "libavcodec-dev", "libswscale-dev"])]),
+        .systemLibrary(name: "CInotifyTools", providers: [.apt(["libinotifytools0-dev"])]),
+        .target(
+            name: "CImages", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
+        .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno"])]),
+        .target(name: "CSystem"),
+    ]
+}
+
+// MARK: Floor 1: bytes, tensors, media, text
+
+var floor1: [Target] {
+    [
+        .target(name: "Tensors"),
+        .target(name: "Checkpoints", dependencies: ["Tensors"]),
+        .target(name: "Text", dependencies: ["CSentencePiece"]),
+        .target(name: "Media", dependencies: ["CImages", "CFFmpeg"]),
+        .target(name: "Rules"),
+    ]
+}
+
+// MARK: Floor 2: the model and its backends, peers that do not know each other
+
+var floor2: [Target] {
+    [
+        .target(name: "Sampling"),
+        .target(name: "Wan", dependencies: ["Tensors", "Checkpoints", "Sampling"]),
+        .target(name: "CPUBackend", dependencies: ["Tensors", "CKernels", "COpenBLAS"]),
+        .target(name: "Intake", dependencies: ["CSystem"]),
+    ]
+}
+
+// MARK: Floor 3: a request becomes a video
+
+var floor3: [Target] {
+    [
+        .target(
+            name: "Generation",
+            dependencies: ["Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
+        .target(
+            name: "SelfTest",
+            dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
+        .target(
+            name: "Bench",
+            dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "COpenBLAS"]),
+    ]
+}
+
+// MARK: Floor 4: the folder; knows no tensor
+
+var floor4: [Target] {
+    [
+        .target(
+            name: "WatchFolder",
+            dependencies: [
+                "Intake", "Rules", "CSystem",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ])
+    ]
+}
+
+// MARK: Floor 5: the executables
+
+var floor5: [Target] {
+    [
+        .executableTarget(
+            name: "dropreel",
+            dependencies: [
+                "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "Bench", "CPUBackend",
+                "Media", "Checkpoints", "Tensors", "Wan", "Sampling", "Text",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .executableTarget(name: "dropreel-watcher", dependencies: ["CInotifyTools", "CSystem"]),
+    ]
+}
+
+// MARK: Tests
+
+var tests: [Target] {
+    [
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        test("CheckpointsTests", ["Checkpoints", "Tensors"]),
+        test("TextTests", ["Text"]),
+        test("MediaTests", ["Media"]),
+        test("CPUBackendTests", ["CPUBackend", "Tensors"]),
+        test("WanTests", ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
+        test("RulesTests", ["Rules"]),
+        test("IntakeTests", ["Intake", "CSystem"]),
+        test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem"]),
+        test("DropreelTests", ["dropreel", "Rules", "WatchFolder"]),
+    ]
+}
+
+func test(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"])
+}
