@@ -1,0 +1,35 @@
+# Two commands do all the set-up: `make demo` and `make test`. The others are their parts.
+SWIFT ?= swift
+
+.PHONY: help demo test build release packages test-packages lint format clean
+
+help:
+	@echo "make demo     install what is missing, build, make two videos with the embedded model"
+	@echo "make test     install what is missing, build, run the whole test suite"
+	@echo "make release  build the release binaries (.build/release/dropreel)"
+	@echo "make lint     check the formatting;  make format  applies it"
+
+packages:
+	@scripts/install-packages.sh build
+
+test-packages:
+	@scripts/install-packages.sh test
+
+release: packages
+	$(SWIFT) build -c release --product dropreel
+	$(SWIFT) build -c release --product dropreel-watcher
+
+demo: release
+	@scripts/demo.sh
+
+test: test-packages
+	@scripts/test.sh
+
+lint:
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+format:
+	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+clean:
+	rm -rf .build
