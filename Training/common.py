@@ -1,0 +1,63 @@
+"""Shared by the training stages: wall-clock schedules, moving averages, checkpoints and curves."""
+import copy
+import csv
+import math
+import time
+from pathlib import Path
+
+import torch
+
+
+class Clock:
+    """Progress 0..1 through a budget of minutes; keeps counting over restarts."""
+
+    def __init__(self, minutes, spent=0.):
+        self.budget, self.start = minutes * 60, time.time() - spent
+
+    @property
+    def spent(self):
+        return time.time() - self.start
+
+    @property
+    def progress(self):
+        return self.spent / self.budget
+
+    def rate(self, peak, step, warmup=100, floor=.03):
+        p = min(self.progress, 1)
+        return peak * min(1, (step + 1) / warmup) * (floor + (1 - floor) * .5 * (1 + math.cos(math.pi * p)))
+
+
+class Average:
+    """Exponential moving average of the weights, with a short memory at the start."""
+
+    def __init__(self, net, decay):
+        self.net, self.decay, self.n = copy.deepcopy(net).requires_grad_(False), decay, 0
+
+    @torch.no_grad()
+    def update(self, net):
+        self.n += 1
+        d = min(self.decay, self.n / (self.n + 9))
+        for a, b in zip(self.net.parameters(), net.parameters()):
+            a.lerp_(b, 1 - d)
+
+
+class Log:
+    def __init__(self, path, fields):
+        self.path, self.fields = Path(path), fields
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            with open(self.path, 'w') as f:
+                csv.writer(f).writerow(fields)
+
+    def __call__(self, *values):
+        values = [f'{v:.5g}' if isinstance(v, float) else v for v in values]
+        with open(self.path, 'a') as f:
+            csv.writer(f).writerow(values)
+        print(' '.join(f'{k} {v}' for k, v in zip(self.fields, values)), flush=True)
+
+
+def save(path, **state):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path.with_suffix('.tmp'))
+    path.with_suffix('.tmp').rename(path)
