@@ -1,0 +1,109 @@
+import Tensors
+
+/// The umT5 encoder: token ids -> one row for each.
+///
+/// Runs over the true tokens only: masked ones would have no weight in any softmax, and their rows are zero.
+/// Source: Wan2.1 wan/modules/t5.py `T5Encoder`; transformers models/umt5/modeling_umt5.py.
+public final class TextEncoder: Sendable {
+    public let configuration: TextEncoderConfiguration
+    public let backend: any Backend
+    /// Stays where the checkpoint has it: only the rows a text needs are read.
+    private let embedding: HostTensor  // token_embedding.weight [vocabulary, dim]
+    private let blocks: [TextEncoderBlock]  // blocks.N
+    private let finalNorm: Tensor  // norm.weight
+
+    /// - Throws: `WanError` for tensors that are missing or of another shape; `BackendError`.
+    public init(_ reader: WeightReader, configuration: TextEncoderConfiguration) throws {
+        self.configuration = configuration
+        backend = reader.backend
+        embedding = try reader.matrix("token_embedding.weight", configuration.dim, configuration.vocabularySize)
+        blocks = try (0..<configuration.layerCount).map {
+            try TextEncoderBlock(reader, "blocks.\($0)", configuration)
+        }
+        finalNorm = try reader.vector("norm.weight", configuration.dim)
+    }
+
+    /// Bytes of the weights on the backend (the embedding table is not).
+    public var weightBytes: Int {
+        blocks.reduce(finalNorm.byteCount) { $0 + $1.linears.reduce(0) { $0 + $1.byteCount } }
+    }
+
+    /// Bytes encoding `tokenCount` tokens writes to, apart from a backend's own needs.
+    public static func workspaceBytes(
+        configuration: TextEncoderConfiguration, tokenCount: Int, activation: DType
+    ) -> Int {
+        let rows =
+            tokenCount * (2 * configuration.dim + 4 * configuration.attentionDim + 2 * configuration.feedForwardDim)
+        return rows * activation.byteCount + tokenCount * tokenCount * (8 * configuration.headCount + 4)
+    }
+
+    /// Ids of the true tokens (including the closing `</s>`) -> `[ids.count, dim]`; the rows beyond are zero.
+    ///
+    /// - Parameter observe: called with the stages of every block; an error it throws ends the pass.
+    /// - Throws: `WanError` "token" for an id outside the vocabulary.
+    public func encode(
+        _ ids: [Int32], observe: ((TextEncoderStage, Tensor) throws -> Void)? = nil
+    ) throws -> [Float] {
+        guard !ids.isEmpty else { return [] }
+        let stream = try backend.allocate([ids.count, configuration.dim], backend.activationType)
+        backend.write(try rows(ids), into: stream)
+        try observe?(.embedding, stream)
+        let workspace = try TextEncoderWorkspace(configuration, tokenCount: ids.count, backend)
+        for (layer, block) in blocks.enumerated() {
+            try run(block, layer, stream, workspace, observe)
+            try observe?(.block(layer), stream)
+        }
+        backend.rmsNorm(stream, weight: finalNorm, epsilon: configuration.epsilon, into: workspace.normed)
+        return backend.download(workspace.normed)
+    }
+
+    private func run(
+        _ block: TextEncoderBlock, _ layer: Int, _ stream: Tensor, _ workspace: TextEncoderWorkspace,
+        _ observe: ((TextEncoderStage, Tensor) throws -> Void)?
+    ) throws {
+        let normed = workspace.normed
+        let heads = [stream.shape[0], configuration.headCount, configuration.headDim]
+        backend.rmsNorm(stream, weight: block.attentionNorm, epsilon: configuration.epsilon, into: normed)
+        try observe?(.attentionNorm(layer), normed)
+        backend.linear(normed, block.query, into: workspace.query, .none)
+        backend.linear(normed, block.key, into: workspace.key, .none)
+        backend.linear(normed, block.value, into: workspace.value, .none)
+        backend.gather(block.positionBias, ids: workspace.buckets, into: workspace.biasByPair)
+        backend.permute(
+            workspace.biasByPair, axes: [1, 0],
+            into: workspace.bias.reshaped(
+                [configuration.headCount, heads[0] * heads[0]]))
+        backend.attention(
+            q: workspace.query.reshaped(heads), k: workspace.key.reshaped(heads), v: workspace.value.reshaped(heads),
+            scale: 1, bias: workspace.bias, into: workspace.attended.reshaped(heads))
+        backend.linear(workspace.attended, block.output, into: stream, .accumulate)
+        try observe?(.attention(layer), stream)
+
+        backend.rmsNorm(stream, weight: block.feedForwardNorm, epsilon: configuration.epsilon, into: normed)
+        backend.linear(normed, block.gate, into: workspace.gate, .activation(.geluTanh))
+        backend.linear(normed, block.input, into: workspace.hidden, .multiply(workspace.gate))
+        backend.linear(workspace.hidden, block.feedForwardOutput, into: stream, .accumulate)
+    }
+
+    private func rows(_ ids: [Int32]) throws -> [Float] {
+        return try ids.flatMap { id in
+            guard id >= 0, Int(id) < configuration.vocabularySize else {
+                throw WanError(
+                    code: "token", message: "token \(id) is outside the vocabulary of \(configuration.vocabularySize)",
+                    hint: "the tokenizer does not belong to this text encoder")
+            }
+            return embedding.copiedRows(Int(id)..<Int(id) + 1).floats()
+        }
+    }
+}
+
+/// Where an encoding stands when it calls its observer, and what the tensor it hands over is; all `[tokens, dim]`.
+public enum TextEncoderStage: Sendable, Hashable {
+    case embedding
+    /// The stream after the norm before attention.
+    case attentionNorm(Int)
+    /// The residual stream after attention.
+    case attention(Int)
+    /// The residual stream after the block.
+    case block(Int)
+}

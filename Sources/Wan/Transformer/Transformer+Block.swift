@@ -1,0 +1,101 @@
+import Tensors
+
+extension Transformer {
+    /// One block, in place on `workspace.stream`.
+    func run(
+        _ block: TransformerBlock, _ layer: Int, _ text: TextContext, _ attention: AttentionKind,
+        _ workspace: TransformerWorkspace, chosenBlocks: Tensor?, observe: ((TransformerStage, Tensor) throws -> Void)?
+    ) throws {
+        let modulation = BlockModulation(workspace.modulation.row(layer), dim: configuration.dim)
+        try attend(block, layer, modulation, attention, workspace, chosenBlocks, observe)
+        try attendToText(block, layer, text, workspace, observe)
+        feedForward(block, modulation, workspace)
+    }
+
+    private func attend(
+        _ block: TransformerBlock, _ layer: Int, _ modulation: BlockModulation, _ attention: AttentionKind,
+        _ workspace: TransformerWorkspace, _ chosenBlocks: Tensor?,
+        _ observe: ((TransformerStage, Tensor) throws -> Void)?
+    ) throws {
+        let (stream, normed, epsilon) = (workspace.stream, workspace.normed, configuration.epsilon)
+        let (query, key, value) = workspace.projections
+        let (flatQuery, flatKey) = (query.reshaped(stream.shape), key.reshaped(stream.shape))
+        let weights = block.selfAttention
+        backend.modulatedNorm(
+            stream, shift: modulation.attentionShift, scale: modulation.attentionScale, epsilon: epsilon, into: normed)
+        backend.linear(normed, weights.query, into: flatQuery, .none)
+        backend.linear(normed, weights.key, into: flatKey, .none)
+        backend.linear(normed, weights.value, into: value.reshaped(stream.shape), .none)
+        backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
+        backend.rmsNorm(flatKey, weight: weights.keyNorm, epsilon: epsilon, into: flatKey)
+        try observe?(.normedQuery(layer), query)
+        backend.rotate(query, table: workspace.rotary)
+        backend.rotate(key, table: workspace.rotary)
+        try observe?(.rotatedQuery(layer), query)
+        let output = normed.reshaped(query.shape)
+        switch attention {
+        case .dense:
+            backend.attention(q: query, k: key, v: value, scale: attentionScale, bias: nil, into: output)
+        case .sparseLinear(let options):
+            guard let branch = block.linearBranch else {
+                preconditionFailure("sparse-linear attention without its projection in block \(layer)")
+            }
+            backend.sparseLinearAttention(
+                q: query, k: key, v: value, projection: branch, options: options, blocks: chosenBlocks, into: output)
+        }
+        try observe?(.selfAttention(layer), output)
+        backend.linear(normed, weights.output, into: stream, .gated(modulation.attentionGate))
+    }
+
+    private func attendToText(
+        _ block: TransformerBlock, _ layer: Int, _ text: TextContext, _ workspace: TransformerWorkspace,
+        _ observe: ((TransformerStage, Tensor) throws -> Void)?
+    ) throws {
+        let (stream, normed, epsilon) = (workspace.stream, workspace.normed, configuration.epsilon)
+        let query = workspace.projections.query
+        let flatQuery = query.reshaped(stream.shape)
+        let weights = block.crossAttention
+        backend.layerNorm(
+            stream, weight: block.crossNormWeight, bias: block.crossNormBias, epsilon: epsilon, into: normed)
+        backend.linear(normed, weights.query, into: flatQuery, .none)
+        backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
+        let output = normed.reshaped(query.shape)
+        backend.attention(
+            q: query, k: text.keys[layer], v: text.values[layer], scale: attentionScale, bias: text.bias, into: output)
+        try observe?(.crossAttention(layer), output)
+        backend.linear(normed, weights.output, into: stream, .accumulate)
+    }
+
+    private func feedForward(
+        _ block: TransformerBlock, _ modulation: BlockModulation, _ workspace: TransformerWorkspace
+    ) {
+        let (stream, normed) = (workspace.stream, workspace.normed)
+        backend.modulatedNorm(
+            stream, shift: modulation.feedForwardShift, scale: modulation.feedForwardScale,
+            epsilon: configuration.epsilon, into: normed)
+        let tokens = stream.shape[0]
+        for start in stride(from: 0, to: tokens, by: workspace.feedForwardRows) {
+            let rows = start..<min(start + workspace.feedForwardRows, tokens)
+            let hidden = workspace.hidden(rows: rows.count)
+            backend.linear(normed.rows(rows), block.feedForwardInput, into: hidden, .activation(.geluTanh))
+            backend.linear(hidden, block.feedForwardOutput, into: stream.rows(rows), .gated(modulation.feedForwardGate))
+        }
+    }
+
+    private var attentionScale: Float { 1 / Float(configuration.headDim).squareRoot() }
+
+    /// A block's attention after its output projection: what the block adds to its residual stream, before any gate.
+    ///
+    /// - Parameter output: as handed to an observer at `.selfAttention` or `.crossAttention`.
+    public func projected(_ output: Tensor, of stage: TransformerStage) throws -> Tensor {
+        let projection: any Linear
+        switch stage {
+        case .selfAttention(let layer): projection = weights.blocks[layer].selfAttention.output
+        case .crossAttention(let layer): projection = weights.blocks[layer].crossAttention.output
+        default: preconditionFailure("\(stage) has no output projection")
+        }
+        let result = try backend.allocate([output.shape[0], configuration.dim], backend.activationType)
+        backend.linear(output.reshaped(result.shape), projection, into: result, .none)
+        return result
+    }
+}

@@ -1,0 +1,131 @@
+import Sampling
+import Tensors
+
+/// The network that turns noisy latents, a timestep, a text and perhaps an image into a velocity.
+///
+/// Source: Wan2.1 wan/modules/model.py `WanModel`; TurboDiffusion rcm/networks/wan2pt1.py, wan2pt2.py.
+public final class Transformer: Sendable {
+    public let configuration: TransformerConfiguration
+    public let backend: any Backend
+    let weights: TransformerWeights
+
+    /// - Parameter precision: what the linear layers of the blocks compute in (the others run as stored).
+    /// - Throws: `WanError` for tensors that are missing or of another shape; `BackendError`.
+    public init(
+        _ reader: WeightReader, configuration: TransformerConfiguration, precision: LinearPrecision = .stored
+    ) throws {
+        self.configuration = configuration
+        backend = reader.backend
+        weights = try TransformerWeights(reader, configuration, precision: precision)
+    }
+
+    /// Bytes of the weights on the backend.
+    public var weightBytes: Int { weights.byteCount }
+
+    /// Whether every block has what sparse-linear attention needs.
+    public var supportsSparseAttention: Bool { weights.blocks.allSatisfy { $0.linearBranch != nil } }
+
+    /// What most of the blocks' linear layers really compute in.
+    public var linearPrecision: LinearPrecision { weights.blocks.first?.feedForwardInput.precision ?? .stored }
+
+    /// Bytes a forward pass writes to, workspace and text context together, apart from a backend's own needs.
+    public static func workspaceBytes(
+        configuration: TransformerConfiguration, geometry: LatentGeometry, textRows: Int, activation: DType
+    ) -> Int {
+        TransformerWorkspace.byteCount(configuration, tokens: geometry.tokenCount, activation: activation)
+            + TextContext.byteCount(configuration, rows: textRows, activation: activation)
+    }
+
+    public func makeWorkspace(_ geometry: LatentGeometry) throws -> TransformerWorkspace {
+        try TransformerWorkspace(configuration, geometry, backend)
+    }
+
+    /// Keys and values of the text for every cross-attention; valid for all steps of a job.
+    public func prepare(_ text: TextConditioning) throws -> TextContext {
+        try TextContext(text, self, mergesPadding: true)
+    }
+
+    /// Sets the image channels `[conditionChannels, F, H, W]` (4 of mask, 16 of latents); valid for all steps of a job.
+    public func setCondition(_ condition: [Float], in workspace: TransformerWorkspace) {
+        precondition(condition.count == configuration.conditionChannels * workspace.geometry.latentCount / 16)
+        Patches.pack(
+            condition, geometry: workspace.geometry, firstChannel: LatentGeometry.channels,
+            width: configuration.patchInputSize, into: &workspace.hostPatches)
+    }
+
+    /// One call of the network.
+    ///
+    /// - Parameters:
+    ///   - latents: `[16, F, H, W]`.
+    ///   - timestep: 0 to 1000, already rounded as the models expect (`Schedule.roundedTimestep`).
+    ///   - text: made by `prepare` of this transformer.
+    ///   - attention: of self-attention; `.sparseLinear` needs `supportsSparseAttention`.
+    ///   - workspace: of the latents' geometry; an image model's condition must have been set.
+    ///   - chosenBlocks: if given, one i32 tensor a layer, receives what sparse attention chose.
+    ///   - observe: called as the pass goes on; an error it throws ends the pass.
+    /// - Returns: the velocity `[16, F, H, W]`.
+    public func velocity(
+        latents: [Float], timestep: Float, text: TextContext, attention: AttentionKind,
+        workspace: TransformerWorkspace, chosenBlocks: [Tensor]? = nil,
+        observe: ((TransformerStage, Tensor) throws -> Void)? = nil
+    ) throws -> [Float] {
+        precondition(latents.count == workspace.geometry.latentCount, "latents do not fit the workspace")
+        Patches.pack(
+            latents, geometry: workspace.geometry, firstChannel: 0, width: configuration.patchInputSize,
+            into: &workspace.hostPatches)
+        backend.write(workspace.hostPatches, into: workspace.patches)
+        backend.linear(workspace.patches, weights.patchEmbedding, into: workspace.stream, .none)
+        try observe?(.patchEmbedding, workspace.stream)
+        try embedTime(timestep, workspace, observe)
+        for (layer, block) in weights.blocks.enumerated() {
+            try run(
+                block, layer, text, attention, workspace, chosenBlocks: chosenBlocks?[layer], observe: observe)
+            try observe?(.block(layer), workspace.stream)
+        }
+        let head = workspace.headModulation
+        backend.modulatedNorm(
+            workspace.stream, shift: head.row(0), scale: head.row(1), epsilon: configuration.epsilon,
+            into: workspace.headInput)
+        backend.linear(workspace.headInput, weights.head, into: workspace.velocity, .none)
+        try observe?(.head, workspace.velocity)
+        return Patches.unpack(backend.download(workspace.velocity), geometry: workspace.geometry)
+    }
+
+    /// Time embedding and all modulation values of the step, in float32.
+    private func embedTime(
+        _ timestep: Float, _ workspace: TransformerWorkspace, _ observe: ((TransformerStage, Tensor) throws -> Void)?
+    ) throws {
+        backend.write(timeSinusoid(timestep: timestep, count: configuration.frequencyDim), into: workspace.sinusoid)
+        backend.linear(workspace.sinusoid, weights.timeEmbedding, into: workspace.timeHidden, .activation(.silu))
+        backend.linear(workspace.timeHidden, weights.timeEmbeddingOutput, into: workspace.timeEmbedding, .none)
+        try observe?(.timeEmbedding, workspace.timeEmbedding)
+        backend.copy(workspace.timeEmbedding, into: workspace.timeActivated)
+        backend.activate(workspace.timeActivated, .silu)
+        backend.linear(workspace.timeActivated, weights.timeProjection, into: workspace.timeProjection, .none)
+        try observe?(.timeProjection, workspace.timeProjection)
+        backend.copy(weights.modulation, into: workspace.modulation)
+        backend.add(workspace.timeProjection.row(0), to: workspace.modulation)
+        backend.copy(weights.headModulation, into: workspace.headModulation)
+        backend.add(workspace.timeEmbedding.row(0), to: workspace.headModulation)
+    }
+}
+
+/// Where a forward pass stands when it calls its observer, and what the tensor it hands over is.
+public enum TransformerStage: Sendable, Hashable {
+    /// `[tokens, dim]`.
+    case patchEmbedding
+    /// f32 `[1, dim]`.
+    case timeEmbedding
+    /// f32 `[1, 6 * dim]`.
+    case timeProjection
+    /// Self-attention's queries after their norm, and after rotation, `[tokens, heads, headDim]`.
+    case normedQuery(Int)
+    case rotatedQuery(Int)
+    /// Attention outputs before their output projection, `[tokens, heads, headDim]`.
+    case selfAttention(Int)
+    case crossAttention(Int)
+    /// The residual stream after a block, `[tokens, dim]`.
+    case block(Int)
+    /// f32 `[tokens, outputChannels * 4]`.
+    case head
+}
