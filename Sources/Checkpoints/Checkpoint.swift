@@ -48,11 +48,15 @@ public struct Checkpoint: Sendable {
                 hint: "load and save it again with a current PyTorch, or convert it to safetensors")
         }
         if mapping.bytes.starts(with: Array("GGUF".utf8)) {
-            return .unsupported(mapping.path, "a GGUF file", hint: "use the safetensors or .pth release of the model")
+            return .unsupported(
+                mapping.path, "a GGUF file", hint: "use the safetensors or .pth release of the model")
         }
         return CheckpointError(
-            code: .notACheckpoint, message: "\(mapping.path): not a checkpoint (\(mapping.bytes.count) bytes)",
-            hint: "expected safetensors, a safetensors index, or a .pth of torch.save; is the download complete?")
+            code: .notACheckpoint,
+            message: "\(mapping.path): not a checkpoint (\(mapping.bytes.count) bytes)",
+            hint:
+                "expected safetensors, a safetensors index, or a .pth of torch.save; is the download complete?"
+        )
     }
 
     /// The tensor called `name`, or nil: a view of the map, or a copy where the file holds it strided.
@@ -68,11 +72,13 @@ public struct Checkpoint: Sendable {
     ///   - shape: what it must be; nil for any.
     ///   - dtypes: what it may be; nil for any.
     /// - Throws: `CheckpointError` that says file, tensor, expected and found.
-    public func require(_ name: String, shape: [Int]? = nil, dtypes: [DType]? = nil) throws(CheckpointError)
+    public func require(_ name: String, shape: [Int]? = nil, dtypes: [DType]? = nil)
+        throws(CheckpointError)
         -> HostTensor
     {
         guard let record = records[name] else { throw .missing(name, shape: shape, file: path) }
-        try CheckpointError.check(name, record.shape, record.dtype, shape: shape, dtypes: dtypes, file: path)
+        try CheckpointError.check(
+            name, record.shape, record.dtype, shape: shape, dtypes: dtypes, file: path)
         return record.tensor()
     }
 }
@@ -83,11 +89,13 @@ extension CheckpointError {
     static func missing(_ name: String, shape: [Int]?, file: String) -> CheckpointError {
         let expected = shape.map { ", expected with shape \($0)" } ?? ""
         return CheckpointError(
-            code: .missingTensor, message: "\(file): tensor \(quoted(name)) is missing\(expected)", hint: misfitHint)
+            code: .missingTensor, message: "\(file): tensor \(quoted(name)) is missing\(expected)",
+            hint: misfitHint)
     }
 
     static func check(
-        _ name: String, _ foundShape: [Int], _ foundType: DType, shape: [Int]?, dtypes: [DType]?, file: String
+        _ name: String, _ foundShape: [Int], _ foundType: DType, shape: [Int]?, dtypes: [DType]?,
+        file: String
     ) throws(CheckpointError) {
         if let shape, shape != foundShape {
             throw CheckpointError(
@@ -110,7 +118,8 @@ extension CheckpointError {
 enum CheckpointFolder {
     static func resolve(_ path: String) throws(CheckpointError) -> String {
         var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
+        else {
             return path
         }
         guard let listing = try? FileManager.default.contentsOfDirectory(atPath: path) else {
@@ -122,7 +131,8 @@ enum CheckpointFolder {
             guard matches.isEmpty else {
                 throw CheckpointError(
                     code: .notACheckpoint,
-                    message: "\(path): holds several checkpoints: \(matches.prefix(8).joined(separator: ", "))",
+                    message:
+                        "\(path): holds several checkpoints: \(matches.prefix(8).joined(separator: ", "))",
                     hint: "name one of them")
             }
         }

@@ -34,7 +34,8 @@ public struct CheckpointError: Error, Sendable, Hashable, CustomStringConvertibl
 
     public var description: String { "\(message) (\(hint))" }
 
-    static let replaceHint = "the file is damaged or was made by something else; fetch or convert it again"
+    static let replaceHint =
+        "the file is damaged or was made by something else; fetch or convert it again"
 
     static func malformed(_ path: String, _ what: String) -> CheckpointError {
         CheckpointError(code: .malformed, message: "\(path): \(what)", hint: replaceHint)

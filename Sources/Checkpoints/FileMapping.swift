@@ -18,27 +18,32 @@ final class FileMapping: @unchecked Sendable {
         guard fstat(descriptor, &status) == 0 else { throw Self.failure(path, "cannot be examined") }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw CheckpointError(
-                code: .unreadable, message: "\(path): not a regular file", hint: "name a checkpoint file or its folder")
+                code: .unreadable, message: "\(path): not a regular file",
+                hint: "name a checkpoint file or its folder")
         }
         let count = Int(status.st_size)
         guard count > 0 else {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             return
         }
-        guard let memory = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), memory != MAP_FAILED else {
+        guard let memory = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), memory != MAP_FAILED
+        else {
             throw Self.failure(path, "cannot be mapped")
         }
         bytes = UnsafeRawBufferPointer(start: memory, count: count)
     }
 
     deinit {
-        if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
+        if let start = bytes.baseAddress {
+            munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
+        }
     }
 
     static func failure(_ path: String, _ what: String) -> CheckpointError {
         let reason = String(cString: strerror(errno))
         return CheckpointError(
-            code: .unreadable, message: "\(path): \(what): \(reason)", hint: "check the path and its permissions")
+            code: .unreadable, message: "\(path): \(what): \(reason)",
+            hint: "check the path and its permissions")
     }
 
     /// - Precondition: `offset + MemoryLayout<T>.size <= bytes.count`.

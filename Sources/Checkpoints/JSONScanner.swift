@@ -21,7 +21,9 @@ struct JSONScanner {
     private var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     mutating func skipSpace() {
-        while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { offset += 1 }
+        while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
+            offset += 1
+        }
     }
 
     /// The next byte that is not white space, left unread.
@@ -47,7 +49,9 @@ struct JSONScanner {
     }
 
     /// Calls `member` after every key of an object; it must read the value.
-    mutating func object(_ member: (String, inout JSONScanner) throws(Failure) -> Void) throws(Failure) {
+    mutating func object(_ member: (String, inout JSONScanner) throws(Failure) -> Void)
+        throws(Failure)
+    {
         try expect("{")
         if take("}") { return }
         repeat {
@@ -80,8 +84,12 @@ struct JSONScanner {
             offset += 1
         }
         guard offset > start else { throw fail("expected an unsigned integer") }
-        guard offset == start + 1 || bytes[start] != 0x30 else { throw fail("integer with a leading zero") }
-        if let byte = current, byte == 0x2E || byte == 0x65 || byte == 0x45 { throw fail("expected an integer") }
+        guard offset == start + 1 || bytes[start] != 0x30 else {
+            throw fail("integer with a leading zero")
+        }
+        if let byte = current, byte == 0x2E || byte == 0x65 || byte == 0x45 {
+            throw fail("expected an integer")
+        }
         return value
     }
 
@@ -130,7 +138,9 @@ struct JSONScanner {
     private mutating func unicodeEscape() throws(Failure) -> String {
         let first = try fourDigits()
         guard first >= 0xD800, first < 0xE000 else { return String(Unicode.Scalar(first)!) }
-        guard first < 0xDC00, current == 0x5C, offset + 1 < bytes.count, bytes[offset + 1] == UInt8(ascii: "u") else {
+        guard first < 0xDC00, current == 0x5C, offset + 1 < bytes.count,
+            bytes[offset + 1] == UInt8(ascii: "u")
+        else {
             throw fail("lone surrogate")
         }
         offset += 2
@@ -142,7 +152,9 @@ struct JSONScanner {
     private mutating func fourDigits() throws(Failure) -> UInt32 {
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let byte = current, let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else {
+            guard let byte = current, let digit = Character(Unicode.Scalar(byte)).hexDigitValue,
+                byte < 0x80
+            else {
                 throw fail("expected four hexadecimal digits")
             }
             value = value << 4 | UInt32(digit)
@@ -171,7 +183,8 @@ struct JSONScanner {
     private mutating func literal(_ text: StaticString) throws(Failure) {
         let length = text.utf8CodeUnitCount
         guard offset + length <= bytes.count,
-            UnsafeBufferPointer(start: text.utf8Start, count: length).elementsEqual(bytes[offset..<offset + length])
+            UnsafeBufferPointer(start: text.utf8Start, count: length).elementsEqual(
+                bytes[offset..<offset + length])
         else { throw fail("unknown word") }
         offset += length
     }
@@ -185,7 +198,9 @@ struct JSONScanner {
         if current == UInt8(ascii: "-") { offset += 1 }
         let start = offset
         try digits()
-        guard offset == start + 1 || bytes[start] != 0x30 else { throw fail("number with a leading zero") }
+        guard offset == start + 1 || bytes[start] != 0x30 else {
+            throw fail("number with a leading zero")
+        }
         if current == UInt8(ascii: ".") {
             offset += 1
             try digits()

@@ -39,7 +39,9 @@ struct PickleInterpreter {
             let opcode = try byte()
             if opcode == UInt8(ascii: ".") { return try pop() }
             try step(opcode)
-            guard stack.count <= Self.stackLimit else { throw fail("stack of \(stack.count) values", code: .limit) }
+            guard stack.count <= Self.stackLimit else {
+                throw fail("stack of \(stack.count) values", code: .limit)
+            }
         }
     }
 
@@ -81,7 +83,9 @@ struct PickleInterpreter {
     }
 
     mutating func setItems(_ items: [PickleValue]) throws(Failure) {
-        guard case .dictionary(let index) = try top() else { throw fail("sets an item of \(try top().kind)") }
+        guard case .dictionary(let index) = try top() else {
+            throw fail("sets an item of \(try top().kind)")
+        }
         guard items.count.isMultiple(of: 2) else { throw fail("a key without a value") }
         for i in stride(from: 0, to: items.count, by: 2) {
             dictionaries[index].append((items[i], items[i + 1]))
@@ -89,7 +93,9 @@ struct PickleInterpreter {
     }
 
     mutating func remember(_ key: Int) throws(Failure) {
-        guard key >= 0, memo.count < Self.memoLimit else { throw fail("memo of \(memo.count) values", code: .limit) }
+        guard key >= 0, memo.count < Self.memoLimit else {
+            throw fail("memo of \(memo.count) values", code: .limit)
+        }
         memo[key] = try top()
     }
 
@@ -107,7 +113,9 @@ struct PickleInterpreter {
     }
 
     mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(Failure) -> T {
-        guard bytes.count - offset >= MemoryLayout<T>.size else { throw fail("ends inside an argument") }
+        guard bytes.count - offset >= MemoryLayout<T>.size else {
+            throw fail("ends inside an argument")
+        }
         defer { offset += MemoryLayout<T>.size }
         return T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: type))
     }
@@ -118,7 +126,9 @@ struct PickleInterpreter {
     }
 
     mutating func string(_ count: UInt64) throws(Failure) -> String {
-        guard count <= UInt64(Self.stringLimit) else { throw fail("a string of \(count) bytes", code: .limit) }
+        guard count <= UInt64(Self.stringLimit) else {
+            throw fail("a string of \(count) bytes", code: .limit)
+        }
         let start = offset
         try skip(count)
         guard let text = String(validating: bytes[start..<offset], as: UTF8.self) else {

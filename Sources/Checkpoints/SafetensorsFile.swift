@@ -21,7 +21,9 @@ struct SafetensorsFile {
     init(_ mapping: FileMapping) throws(CheckpointError) {
         let bytes = mapping.bytes
         func malformed(_ what: String) -> CheckpointError { .malformed(mapping.path, what) }
-        guard bytes.count >= 8 else { throw malformed("\(bytes.count) bytes are too few for a safetensors header") }
+        guard bytes.count >= 8 else {
+            throw malformed("\(bytes.count) bytes are too few for a safetensors header")
+        }
         let length = mapping.load(0, as: UInt64.self)
         guard length <= UInt64(Self.headerLimit) else {
             throw CheckpointError(
@@ -35,7 +37,9 @@ struct SafetensorsFile {
         }
         let text = UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart])
         guard text.first == UInt8(ascii: "{") else { throw malformed("header does not start with '{'") }
-        guard String(validating: text, as: UTF8.self) != nil else { throw malformed("header is not UTF-8") }
+        guard String(validating: text, as: UTF8.self) != nil else {
+            throw malformed("header is not UTF-8")
+        }
         var header = SafetensorsHeader()
         do {
             try header.read(text)
@@ -63,14 +67,17 @@ struct SafetensorsFile {
                     hint: "known: " + DType.allCases.map(\.safetensorsName).joined(separator: ", "))
             }
             guard entry.begin <= entry.end, entry.end <= size else {
-                throw malformed("data_offsets [\(entry.begin), \(entry.end)] leave the data of \(size) bytes")
+                throw malformed(
+                    "data_offsets [\(entry.begin), \(entry.end)] leave the data of \(size) bytes")
             }
             guard let count = elementCount(of: entry.shape),
-                case (let needed, let overflow) = count.multipliedReportingOverflow(by: dtype.byteCount), !overflow
+                case (let needed, let overflow) = count.multipliedReportingOverflow(by: dtype.byteCount),
+                !overflow
             else { throw malformed("shape \(entry.shape) is too large") }
             guard needed == entry.end - entry.begin else {
                 throw malformed(
-                    "\(entry.shape) of \(dtype) needs \(needed) bytes, data_offsets hold \(entry.end - entry.begin)")
+                    "\(entry.shape) of \(dtype) needs \(needed) bytes, data_offsets hold \(entry.end - entry.begin)"
+                )
             }
             records.append(
                 TensorRecord(
@@ -137,7 +144,9 @@ struct SafetensorsHeader {
         return result
     }
 
-    private static func entry(_ name: String, _ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Entry {
+    private static func entry(_ name: String, _ scanner: inout JSONScanner) throws(JSONScanner
+        .Failure) -> Entry
+    {
         var dtype: String?
         var shape: [Int]?
         var offsets: [Int]?
@@ -188,7 +197,9 @@ extension DType {
 
     /// The type that safetensors headers spell `name`, or nil.
     public init?(safetensorsName name: String) {
-        guard let match = DType.allCases.first(where: { $0.safetensorsName == name }) else { return nil }
+        guard let match = DType.allCases.first(where: { $0.safetensorsName == name }) else {
+            return nil
+        }
         self = match
     }
 }

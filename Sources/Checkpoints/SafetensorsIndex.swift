@@ -24,7 +24,8 @@ struct SafetensorsIndex {
             for record in file.records {
                 guard shardOfTensor[record.name] == shard else {
                     let claim =
-                        shardOfTensor[record.name].map { "the index places it in \($0)" } ?? "the index lacks it"
+                        shardOfTensor[record.name].map { "the index places it in \($0)" }
+                        ?? "the index lacks it"
                     throw .malformed(mapping.path, "\(shard) holds tensor \(quoted(record.name)), \(claim)")
                 }
                 records.append(record)
@@ -36,7 +37,8 @@ struct SafetensorsIndex {
             let missing = shardOfTensor.filter { !names.contains($0.key) }.min { $0.key < $1.key }!
             throw CheckpointError(
                 code: .missingTensor,
-                message: "\(mapping.path): tensor \(quoted(missing.key)) is not in its shard \(missing.value)",
+                message:
+                    "\(mapping.path): tensor \(quoted(missing.key)) is not in its shard \(missing.value)",
                 hint: CheckpointError.replaceHint)
         }
         self.records = records

@@ -28,14 +28,17 @@ public final class SafetensorsWriter {
 
     /// Writes the header. The data starts at a multiple of 64 bytes; list wide types first to keep every tensor aligned.
     /// - Throws: `CheckpointError`.
-    public init(path: String, entries: [Entry], metadata: [String: String] = [:]) throws(CheckpointError) {
+    public init(path: String, entries: [Entry], metadata: [String: String] = [:])
+        throws(CheckpointError)
+    {
         self.path = path
         partialPath = path + ".partial"
         let header = Self.header(entries, metadata)
         remaining = entries.reduce(0) { $0 + $1.byteCount }
         descriptor = Foundation.open(partialPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileMapping.failure(partialPath, "cannot be created") }
-        try header.withUnsafeBytes { bytes in Result { () throws(CheckpointError) in try write(bytes) } }.get()
+        try header.withUnsafeBytes { bytes in Result { () throws(CheckpointError) in try write(bytes) }
+        }.get()
     }
 
     deinit {
@@ -55,8 +58,12 @@ public final class SafetensorsWriter {
     /// - Precondition: every announced byte was appended.
     public func finish() throws(CheckpointError) {
         precondition(remaining == 0, "\(remaining) announced bytes were not written")
-        guard fsync(descriptor) == 0 else { throw FileMapping.failure(partialPath, "cannot be flushed") }
-        guard rename(partialPath, path) == 0 else { throw FileMapping.failure(path, "cannot be replaced") }
+        guard fsync(descriptor) == 0 else {
+            throw FileMapping.failure(partialPath, "cannot be flushed")
+        }
+        guard rename(partialPath, path) == 0 else {
+            throw FileMapping.failure(path, "cannot be replaced")
+        }
         close(descriptor)
         descriptor = -1
     }

@@ -26,7 +26,8 @@ struct TensorRecord: Sendable {
 
     /// A strided view into `storage`.
     init(
-        name: String, shape: [Int], strides: [Int], elementOffset: Int, dtype: DType, mapping: FileMapping,
+        name: String, shape: [Int], strides: [Int], elementOffset: Int, dtype: DType,
+        mapping: FileMapping,
         storage: Range<Int>
     ) throws(CheckpointError) {
         func malformed(_ what: String) -> CheckpointError {
@@ -35,7 +36,8 @@ struct TensorRecord: Sendable {
         guard shape.count == strides.count, shape.count <= 64 else {
             throw malformed("\(shape.count) sizes with \(strides.count) strides")
         }
-        guard let count = elementCount(of: shape), !count.multipliedReportingOverflow(by: dtype.byteCount).overflow
+        guard let count = elementCount(of: shape),
+            !count.multipliedReportingOverflow(by: dtype.byteCount).overflow
         else {
             throw malformed("shape \(shape) is negative or too large")
         }
@@ -69,7 +71,8 @@ struct TensorRecord: Sendable {
             guard count * dtype.byteCount <= limit else {
                 throw CheckpointError(
                     code: .limit,
-                    message: "\(mapping.path): tensor \(quoted(name)): \(shape) expands \(storage.count) bytes to "
+                    message:
+                        "\(mapping.path): tensor \(quoted(name)): \(shape) expands \(storage.count) bytes to "
                         + "\(count * dtype.byteCount)",
                     hint: "save the tensor contiguous")
             }
@@ -96,7 +99,8 @@ struct TensorRecord: Sendable {
         default: gather(from: source, strides, into: copy.memory.bindMemory(to: UInt8.self))
         }
         return HostTensor(
-            name: name, shape: shape, dtype: dtype, bytes: UnsafeRawBufferPointer(copy.memory), owner: copy)
+            name: name, shape: shape, dtype: dtype, bytes: UnsafeRawBufferPointer(copy.memory),
+            owner: copy)
     }
 
     private func gather<T: BitwiseCopyable>(
@@ -149,6 +153,8 @@ func elementCount(of shape: [Int]) -> Int? {
 
 /// `text` in quotes, shortened and without control characters, for use in an error.
 func quoted(_ text: String) -> String {
-    let scalars = text.unicodeScalars.prefix(120).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : String($0) }
+    let scalars = text.unicodeScalars.prefix(120).map {
+        $0.value < 0x20 || $0.value == 0x7F ? "?" : String($0)
+    }
     return "\"" + scalars.joined() + (text.unicodeScalars.count > 120 ? "…" : "") + "\""
 }

@@ -15,20 +15,26 @@ struct TorchArchive {
         let pickles = zip.entries.keys.filter { $0 == "data.pkl" || $0.hasSuffix("/data.pkl") }
         guard let pickle = pickles.first, pickles.count == 1 else {
             throw CheckpointError(
-                code: .notACheckpoint, message: "\(mapping.path): a zip archive with \(pickles.count) data.pkl",
+                code: .notACheckpoint,
+                message: "\(mapping.path): a zip archive with \(pickles.count) data.pkl",
                 hint: "name a file written by torch.save")
         }
         let folder = String(pickle.dropLast("data.pkl".count))
-        if let order = zip.entries[folder + "byteorder"], !mapping.bytes[order].elementsEqual("little".utf8) {
-            throw .unsupported(mapping.path, "not little-endian", hint: "save it again on a little-endian machine")
+        if let order = zip.entries[folder + "byteorder"],
+            !mapping.bytes[order].elementsEqual("little".utf8)
+        {
+            throw .unsupported(
+                mapping.path, "not little-endian", hint: "save it again on a little-endian machine")
         }
-        var interpreter = PickleInterpreter(UnsafeRawBufferPointer(rebasing: mapping.bytes[zip.entries[pickle]!]))
+        var interpreter = PickleInterpreter(
+            UnsafeRawBufferPointer(rebasing: mapping.bytes[zip.entries[pickle]!]))
         let named: [(String, PickleTensor)]
         do {
             named = try interpreter.namedTensors(of: try interpreter.run())
         } catch {
             throw CheckpointError(
-                code: error.code, message: "\(mapping.path): \(pickle), byte \(error.offset): \(error.what)",
+                code: error.code,
+                message: "\(mapping.path): \(pickle), byte \(error.offset): \(error.what)",
                 hint: error.code == .forbiddenGlobal
                     ? "a checkpoint holds tensors and no code; save the plain state_dict, or convert it to safetensors"
                     : CheckpointError.replaceHint)
@@ -42,7 +48,8 @@ struct TorchArchive {
     }
 
     private static func record(
-        _ name: String, _ tensor: PickleTensor, _ mapping: FileMapping, _ zip: ZipArchive, _ folder: String
+        _ name: String, _ tensor: PickleTensor, _ mapping: FileMapping, _ zip: ZipArchive,
+        _ folder: String
     ) throws(CheckpointError) -> TensorRecord {
         let entry = "\(folder)data/\(tensor.storage.key)"
         guard let range = zip.entries[entry] else {
@@ -53,7 +60,8 @@ struct TorchArchive {
         guard !overflow, needed <= range.count else {
             throw .malformed(
                 mapping.path,
-                "tensor \(quoted(name)): a storage of \(tensor.storage.elementCount) elements in \(range.count) bytes")
+                "tensor \(quoted(name)): a storage of \(tensor.storage.elementCount) elements in \(range.count) bytes"
+            )
         }
         return try TensorRecord(
             name: name, shape: tensor.shape, strides: tensor.strides, elementOffset: tensor.elementOffset,
@@ -64,12 +72,16 @@ struct TorchArchive {
 extension PickleInterpreter {
     /// The tensors of a state dict, or of the one nested in it; unique names, in the order of the file.
     func namedTensors(of value: PickleValue) throws(Failure) -> [(String, PickleTensor)] {
-        guard case .dictionary(let index) = value else { throw fail("holds \(value.kind), not a dict of tensors") }
+        guard case .dictionary(let index) = value else {
+            throw fail("holds \(value.kind), not a dict of tensors")
+        }
         var tensors = try tensors(in: dictionaries[index])
         if tensors.isEmpty {
             for key in TorchArchive.nestedKeys {
                 for item in dictionaries[index] {
-                    guard case .string(key) = item.key, case .dictionary(let nested) = item.value else { continue }
+                    guard case .string(key) = item.key, case .dictionary(let nested) = item.value else {
+                        continue
+                    }
                     tensors += try self.tensors(in: dictionaries[nested])
                 }
                 if !tensors.isEmpty { break }
@@ -89,7 +101,9 @@ extension PickleInterpreter {
         var result: [(String, PickleTensor)] = []
         for item in items {
             guard case .tensor(let tensor) = item.value else { continue }
-            guard case .string(let name) = item.key else { throw fail("a tensor whose name is \(item.key.kind)") }
+            guard case .string(let name) = item.key else {
+                throw fail("a tensor whose name is \(item.key.kind)")
+            }
             result.append((name, tensor))
         }
         return result

@@ -28,7 +28,8 @@ struct ZipArchive {
             }
         }
         guard reader == directory.range.upperBound else {
-            throw .malformed(mapping.path, "zip directory holds more than its \(directory.entryCount) entries")
+            throw .malformed(
+                mapping.path, "zip directory holds more than its \(directory.entryCount) entries")
         }
         var end = 0
         for (name, range) in entries.sorted(by: {
@@ -48,12 +49,16 @@ struct ZipArchive {
         let entryCount: Int
 
         init(_ mapping: FileMapping) throws(CheckpointError) {
-            func malformed(_ what: String) -> CheckpointError { .malformed(mapping.path, "zip archive: \(what)") }
+            func malformed(_ what: String) -> CheckpointError {
+                .malformed(mapping.path, "zip archive: \(what)")
+            }
             let total = mapping.bytes.count
             var end = total - 22
             let earliest = max(0, total - 22 - 65_535)
             while end >= earliest, mapping.load(end, as: UInt32.self) != 0x0605_4B50 { end -= 1 }
-            guard end >= earliest, end >= 0 else { throw malformed("no end record; the file is truncated") }
+            guard end >= earliest, end >= 0 else {
+                throw malformed("no end record; the file is truncated")
+            }
             var count = UInt64(mapping.load(end + 10, as: UInt16.self))
             var size = UInt64(mapping.load(end + 12, as: UInt32.self))
             var offset = UInt64(mapping.load(end + 16, as: UInt32.self))
@@ -61,7 +66,8 @@ struct ZipArchive {
             var limit = end
             if end >= 20, mapping.load(end - 20, as: UInt32.self) == 0x0706_4B50 {
                 let record = mapping.load(end - 12, as: UInt64.self)
-                guard end >= 76, record <= UInt64(end - 76), mapping.load(Int(record), as: UInt32.self) == 0x0606_4B50
+                guard end >= 76, record <= UInt64(end - 76),
+                    mapping.load(Int(record), as: UInt32.self) == 0x0606_4B50
                 else { throw malformed("the zip64 end record is missing") }
                 limit = Int(record)
                 count = mapping.load(limit + 32, as: UInt64.self)
@@ -100,14 +106,17 @@ struct ZipArchive {
                 throw malformed("truncated record")
             }
             reader = start + 46 + nameLength + extraLength + commentLength
-            guard let name = String(validating: mapping.bytes[start + 46..<start + 46 + nameLength], as: UTF8.self)
+            guard
+                let name = String(
+                    validating: mapping.bytes[start + 46..<start + 46 + nameLength], as: UTF8.self)
             else {
                 throw malformed("its name is not UTF-8")
             }
             self.name = name
             guard mapping.load(start + 8, as: UInt16.self) & 0x2041 == 0 else {
                 throw .unsupported(
-                    mapping.path, "zip entry \(quoted(name)) is encrypted", hint: "save the checkpoint with torch.save")
+                    mapping.path, "zip entry \(quoted(name)) is encrypted",
+                    hint: "save the checkpoint with torch.save")
             }
             guard mapping.load(start + 10, as: UInt16.self) == 0 else {
                 throw .unsupported(
@@ -150,9 +159,13 @@ struct ZipArchive {
             func malformed(_ what: String) -> CheckpointError {
                 .malformed(mapping.path, "zip entry \(quoted(name)) \(what)")
             }
-            guard limit >= 30, headerOffset <= UInt64(limit - 30) else { throw malformed("lies outside the file") }
+            guard limit >= 30, headerOffset <= UInt64(limit - 30) else {
+                throw malformed("lies outside the file")
+            }
             let header = Int(headerOffset)
-            guard mapping.load(header, as: UInt32.self) == 0x0403_4B50 else { throw malformed("has no local header") }
+            guard mapping.load(header, as: UInt32.self) == 0x0403_4B50 else {
+                throw malformed("has no local header")
+            }
             guard mapping.load(header + 8, as: UInt16.self) == 0 else {
                 throw malformed("is stored and compressed at once")
             }
