@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from common import Average, Clock, Log, save
 from models import CausalConv3d, LATENT_MEAN, LATENT_STD, VAE
+from vae_init import transform_codec
 import world
 
 TEMPORAL = ('decoder.conv1', 'decoder.upsamples.3.time_conv', 'decoder.upsamples.4.residual.2',
@@ -35,9 +36,6 @@ def build(dim=8):
                 m.bias.zero_()
                 for half in m.weight[:, :, 2, 0, 0].split(m.in_channels):
                     half.copy_(torch.eye(m.in_channels))
-        for block in [*vae.encoder.modules(), *vae.decoder.modules()]:
-            if hasattr(block, 'residual'):
-                block.residual[6].weight *= .3
     return vae
 
 
@@ -82,6 +80,8 @@ def train_image(args):
     pool, test = image_pool(1, args.pool), image_pool(2, 24)
     vae = build()
     state_path = args.work / 'ckpt/vae_image_state.pt'
+    if not state_path.exists():
+        transform_codec(vae, crops(pool, np.random.default_rng(0), 200, 64))
     ema = Average(vae, .998)
     opt = torch.optim.Adam(vae.parameters(), 1e-3, betas=(.9, .98))
     step, spent = 0, 0.
@@ -94,7 +94,7 @@ def train_image(args):
     total = kl_total = n = 0
     while clock.progress < 1:
         for g in opt.param_groups:
-            g['lr'] = clock.rate(3e-3, step)
+            g['lr'] = clock.rate(1.5e-3, step)
         x = crops(pool, rng, args.batch, 64)
         mu, logvar = vae.moments(x[:, :, None])
         logvar = logvar.clamp(-12, 4)
@@ -107,7 +107,7 @@ def train_image(args):
         opt.step()
         ema.update(vae)
         step, n, total, kl_total = step + 1, n + 1, total + loss.item(), kl_total + kl.item()
-        if step % 100 == 0:
+        if step % 100 == 0 or step == 1:
             with torch.no_grad():
                 x = unit(test)
                 y = ema.net.decoder(ema.net.conv2(ema.net.moments(x[:, :, None])[0]))[:, :, 0]
@@ -116,7 +116,7 @@ def train_image(args):
             save(state_path, net=vae.state_dict(), ema=ema.net.state_dict(), opt=opt.state_dict(), step=step, spent=clock.spent)
     vae = ema.net
     fold(vae, pool)
-    save(args.work / 'ckpt/vae_image.pt', net=vae.state_dict())
+    save(args.work / 'ckpt/vae_image.pt', net={k: v.bfloat16().float() for k, v in vae.state_dict().items()})
 
 
 @torch.no_grad()
