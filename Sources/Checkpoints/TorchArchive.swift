@@ -30,7 +30,8 @@ struct TorchArchive {
             UnsafeRawBufferPointer(rebasing: mapping.bytes[zip.entries[pickle]!]))
         let named: [(String, PickleTensor)]
         do {
-            named = try interpreter.namedTensors(of: try interpreter.run())
+            let root = try interpreter.run()
+            named = try interpreter.namedTensors(of: root)
         } catch {
             throw CheckpointError(
                 code: error.code,
