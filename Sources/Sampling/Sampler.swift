@@ -36,7 +36,7 @@ public struct Sampler: Sendable {
     ///   - velocity: the network's output for `networkInput` at `schedule.roundedTimestep(step)`.
     ///   - noise: fresh noise for `.sde` (also on the last step, where it counts for nothing); not read for `.ode`.
     ///
-    /// SDE: `x = (1 - t') (x - t v) + t' noise`; the product `t' noise` is rounded to float32, as upstream's is.
+    /// SDE: `x = (1 - t') (x - t v) + t' noise`; the product `t' noise` is taken in float32, as upstream's is.
     /// ODE: `x = x - (t - t') v`.
     public mutating func advance(velocity: [Float], noise: [Float] = []) {
         precondition(!isFinished, "the run has no further step")
@@ -47,7 +47,7 @@ public struct Sampler: Sendable {
             precondition(noise.count == state.count, "noise of \(noise.count) values for \(state.count)")
             for i in state.indices {
                 let clean = state[i] - time * Double(velocity[i])
-                state[i] = (1 - next) * clean + Double(Float(next * Double(noise[i])))
+                state[i] = (1 - next) * clean + Double(Float(next) * noise[i])
             }
         case .ode:
             for i in state.indices { state[i] -= (time - next) * Double(velocity[i]) }

@@ -2,10 +2,11 @@ import Sampling
 
 /// The sizes of a Wan2.1 VAE and the statistics of its latents.
 public struct VAEConfiguration: Sendable, Hashable {
-    /// Channels at full resolution.
-    public var baseDim: Int
+    /// Channels of the encoder and of the decoder at full resolution.
+    public var encoderDim: Int
+    public var decoderDim: Int
     public var latentChannels: Int
-    /// Channels of each level, in units of `baseDim`, from full resolution down.
+    /// Channels of each level, in units of those, from full resolution down.
     public var multipliers: [Int]
     public var residualBlocks: Int
     /// Whether the step from each level to the next halves time as well.
@@ -15,13 +16,15 @@ public struct VAEConfiguration: Sendable, Hashable {
     public var latentDeviations: [Float]
 
     public init(
-        baseDim: Int = 96, latentChannels: Int = 16, multipliers: [Int] = [1, 2, 4, 4], residualBlocks: Int = 2,
+        encoderDim: Int = 96, decoderDim: Int = 96, latentChannels: Int = 16, multipliers: [Int] = [1, 2, 4, 4],
+        residualBlocks: Int = 2,
         halvesTime: [Bool] = [false, true, true], latentMeans: [Float] = Self.wanMeans,
         latentDeviations: [Float] = Self.wanDeviations
     ) {
         precondition(multipliers.count == halvesTime.count + 1, "one step between two levels")
         precondition(latentMeans.count == latentChannels && latentDeviations.count == latentChannels)
-        self.baseDim = baseDim
+        self.encoderDim = encoderDim
+        self.decoderDim = decoderDim
         self.latentChannels = latentChannels
         self.multipliers = multipliers
         self.residualBlocks = residualBlocks
@@ -41,11 +44,10 @@ public struct VAEConfiguration: Sendable, Hashable {
     ]
 
     /// Channels of the levels from full resolution down, with the first once more in front.
-    var encoderDims: [Int] { ([1] + multipliers).map { $0 * baseDim } }
+    var encoderDims: [Int] { ([1] + multipliers).map { $0 * encoderDim } }
     /// Channels of the levels from the latents' resolution up, with the first once more in front.
-    var decoderDims: [Int] { ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * baseDim } }
+    var decoderDims: [Int] { ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * decoderDim } }
     var levelCount: Int { multipliers.count }
-    var middleDim: Int { multipliers[multipliers.count - 1] * baseDim }
 
     /// Frames of video a latent frame after the first stands for.
     var framesPerLatent: Int { halvesTime.reduce(1) { $1 ? $0 * 2 : $0 } }

@@ -57,9 +57,9 @@ struct EncoderWeights: Sendable {
                     outputChannels: channels))
         }
         self.levels = levels
-        middle = try VAEMiddle(reader, "encoder.middle", configuration.middleDim)
-        headNorm = try reader.vector("encoder.head.0.gamma", configuration.middleDim)
-        head = try reader.convolution("encoder.head.2", configuration.middleDim, 2 * latent, [3, 3, 3], .same(1))
+        middle = try VAEMiddle(reader, "encoder.middle", dims[dims.count - 1])
+        headNorm = try reader.vector("encoder.head.0.gamma", dims[dims.count - 1])
+        head = try reader.convolution("encoder.head.2", dims[dims.count - 1], 2 * latent, [3, 3, 3], .same(1))
         let weight = try reader.matrix("conv1.weight", 2 * latent, 2 * latent)
         let bias = try reader.tensor("conv1.bias", shape: [2 * latent])
         mean = try reader.backend.makeLinear(

@@ -1,0 +1,47 @@
+/// A whole run from noise to latents: which times, which sampler, which expert when.
+public struct Denoising: Sendable, Hashable {
+    public let schedule: Schedule
+    public let sampler: SamplerKind
+    /// One a step.
+    public let experts: [Expert]
+
+    /// - Parameter boundary: the time below which the low-noise expert takes over; nil for a model of one network.
+    public init(schedule: Schedule, sampler: SamplerKind, boundary: Double?) {
+        self.schedule = schedule
+        self.sampler = sampler
+        experts =
+            boundary.map { schedule.experts(boundary: $0) }
+            ?? Array(repeating: .highNoise, count: schedule.stepCount)
+    }
+
+    /// What a step did.
+    public struct Step: Sendable {
+        public let index: Int
+        public let velocity: [Float]
+        /// Fresh noise of the step; empty for `.ode`.
+        public let noise: [Float]
+        /// The state after it.
+        public let state: [Double]
+    }
+
+    /// Runs all steps.
+    ///
+    /// - Parameters:
+    ///   - noise: draws the first latents and then, for `.sde`, as many values every step.
+    ///   - count: values of the latents.
+    ///   - network: the velocity for a step's latents.
+    /// - Returns: the final latents.
+    public func run(
+        noise: inout CUDANoise, count: Int, network: (_ step: Int, _ latents: [Float]) throws -> [Float],
+        observe: ((Step) throws -> Void)? = nil
+    ) throws -> [Float] {
+        var state = Sampler(schedule: schedule, kind: sampler, noise: noise.draw(count))
+        for step in 0..<schedule.stepCount {
+            let velocity = try network(step, state.networkInput)
+            let fresh = sampler == .sde ? noise.draw(count) : []
+            state.advance(velocity: velocity, noise: fresh)
+            try observe?(Step(index: step, velocity: velocity, noise: fresh, state: state.state))
+        }
+        return state.networkInput
+    }
+}
