@@ -13,6 +13,9 @@ extern "C" {
 
 #pragma mark Files
 
+/// O_PATH, which the C library's headers hide from Swift.
+extern const int dropreel_o_path;
+
 /// Opens `path` (relative, NUL-terminated) below the directory `root`; no component may be a link or leave the tree.
 /// O_CLOEXEC and O_NOFOLLOW are added. Uses openat2 where the kernel has it, else opens
 /// component by component. Fails with ELOOP on a link, EXDEV or EINVAL on `..`, ENAMETOOLONG.

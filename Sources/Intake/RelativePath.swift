@@ -1,0 +1,67 @@
+/// A path below a watched root, in valid UTF-8, components joined by "/"; "" is the root itself.
+///
+/// Two paths are equal when their bytes are: unlike `String`, the composed and the decomposed form of "é" stay two
+/// files, as they are on the disk.
+public struct RelativePath: Sendable, CustomStringConvertible {
+    public let string: String
+
+    public init(_ string: String) {
+        self.string = string
+    }
+
+    public static let root = RelativePath("")
+
+    public var isRoot: Bool { string.isEmpty }
+    public var description: String { string }
+
+    /// The last component; "" for the root.
+    public var name: String {
+        string.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(string[string.utf8.index(after: $0)...]) } ?? string
+    }
+
+    /// The folder it lies in; the root for the root.
+    public var parent: RelativePath {
+        string.utf8.lastIndex(of: UInt8(ascii: "/")).map { RelativePath(String(string[..<$0])) } ?? .root
+    }
+
+    public var components: [String] {
+        string.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
+    }
+
+    public func appending(_ name: String) -> RelativePath {
+        RelativePath(string.isEmpty ? name : string + "/" + name)
+    }
+
+    /// Whether it is `folder` or lies below it.
+    public func isWithin(_ folder: RelativePath) -> Bool {
+        if folder.isRoot { return true }
+        guard string.utf8.starts(with: folder.string.utf8) else { return false }
+        return string.utf8.count == folder.string.utf8.count
+            || string.utf8.dropFirst(folder.string.utf8.count).first == UInt8(ascii: "/")
+    }
+}
+
+extension RelativePath: Hashable, Comparable {
+    public static func == (a: RelativePath, b: RelativePath) -> Bool {
+        a.string.utf8.elementsEqual(b.string.utf8)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        for byte in string.utf8 { hasher.combine(byte) }
+    }
+
+    public static func < (a: RelativePath, b: RelativePath) -> Bool {
+        a.string.utf8.lexicographicallyPrecedes(b.string.utf8)
+    }
+}
+
+extension RelativePath: Codable {
+    public init(from decoder: any Decoder) throws {
+        string = try decoder.singleValueContainer().decode(String.self)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(string)
+    }
+}
