@@ -8,6 +8,11 @@ struct ByteWindow {
         self.load = load
     }
 
+    /// - Parameter bytes: must outlive the window.
+    init(_ bytes: UnsafeRawBufferPointer) {
+        self.init(count: bytes.count) { [UInt8](bytes[$0..<($0 + $1)]) }
+    }
+
     /// - Parameter file: must outlive the window.
     init(_ file: borrowing OpenFile) throws {
         let descriptor = file.descriptor
@@ -31,6 +36,29 @@ struct ByteWindow {
         guard found.count == length else { throw MediaError.incompletePicture }
         return found
     }
+}
+
+extension ByteWindow {
+    private static let pageByteCount = 4_096
+    private static let tailByteCount = 512
+
+    /// What a `.corrupt` error really is: `.incomplete` where a part of the file was never written.
+    ///
+    /// A page of zeros on a page boundary, or a tail of zeros: compressed data never looks so; a copy that broke off
+    /// after its size was set does.
+    func unlessUnwritten(_ error: MediaError) throws -> MediaError {
+        guard error.code == .corrupt else { return error }
+        if count > Self.tailByteCount, isZero(try bytes(at: count - Self.tailByteCount, Self.tailByteCount)) {
+            return .incompletePicture
+        }
+        for start in stride(from: 0, through: count - Self.pageByteCount, by: Self.pageByteCount)
+        where isZero(try bytes(at: start, Self.pageByteCount)) {
+            return .incompletePicture
+        }
+        return error
+    }
+
+    private func isZero(_ bytes: [UInt8]) -> Bool { bytes.allSatisfy { $0 == 0 } }
 }
 
 extension MediaError {

@@ -51,7 +51,9 @@ public enum ImageDecoder {
             }
             count = out.count
         }
-        if let error = error(status: Int(status), report: report, format: info.format, bytes: bytes) { throw error }
+        if let error = error(status: Int(status), report: report, format: info.format) {
+            throw try ByteWindow(bytes).unlessUnwritten(error)
+        }
         let image = RGBImage(width: info.width, height: info.height, pixels: pixels)
         return options.honourOrientation ? image.upright(from: info.orientation) : image
     }
@@ -74,9 +76,7 @@ public enum ImageDecoder {
         return try decode(try file.read(at: 0, count: count), options: options, limits: limits)
     }
 
-    private static func error(
-        status: Int, report: cimages_report, format: ImageInfo.Format, bytes: UnsafeRawBufferPointer
-    ) -> MediaError? {
+    private static func error(status: Int, report: cimages_report, format: ImageInfo.Format) -> MediaError? {
         if status == CIMAGES_OK { return nil }
         let kind = format == .jpeg ? "JPEG" : "PNG"
         let words = report.text
@@ -94,24 +94,10 @@ public enum ImageDecoder {
         case CIMAGES_NO_MEMORY:
             return MediaError(.unavailable, "no memory to decode the picture", hint: "scale the picture down")
         default:
-            if hasUnwrittenPage(bytes) { return .incompletePicture }
             return MediaError(.corrupt, "the \(kind) is damaged: \(words)", hint: "save the picture again")
         }
     }
 
-    /// A page of zeros on a page boundary, or a tail of zeros: compressed data never looks so, a copy that was cut off
-    /// after its size was set does.
-    private static func hasUnwrittenPage(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let page = 4_096
-        let tail = 512
-        if bytes.count > tail, bytes.suffix(tail).allSatisfy({ $0 == 0 }) { return true }
-        var start = 0
-        while start + page <= bytes.count {
-            if bytes[start..<(start + page)].allSatisfy({ $0 == 0 }) { return true }
-            start += page
-        }
-        return false
-    }
 }
 
 extension cimages_report {

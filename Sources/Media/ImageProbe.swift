@@ -13,9 +13,7 @@ public enum ImageProbe {
 
     /// - Throws: as for an array of bytes.
     public static func probe(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits = ImageLimits()) throws -> ImageInfo {
-        try withoutActuallyEscaping({ offset, count in [UInt8](bytes[offset..<(offset + count)]) }) { load in
-            try probe(ByteWindow(count: bytes.count, load: load), limits: limits)
-        }
+        try probe(ByteWindow(bytes), limits: limits)
     }
 
     /// - Parameter path: a regular file; only its headers are read.
@@ -37,17 +35,14 @@ public enum ImageProbe {
     }
 
     static func probe(_ window: ByteWindow, limits: ImageLimits) throws -> ImageInfo {
-        let start = try window.bytes(at: 0, upTo: 4_096)
-        let info: ImageInfo
-        switch try FileKind.of(start) {
-        case .jpeg:
+        do {
+            let format = try FileKind.of(try window.bytes(at: 0, upTo: 4_096))
             try limits.check(byteCount: window.count)
-            info = try JPEGHeaders.read(window)
-        case .png:
-            try limits.check(byteCount: window.count)
-            info = try PNGHeaders.read(window, limits: limits)
+            let info = try format == .jpeg ? JPEGHeaders.read(window) : PNGHeaders.read(window, limits: limits)
+            try limits.check(width: info.width, height: info.height)
+            return info
+        } catch let error as MediaError {
+            throw try window.unlessUnwritten(error)
         }
-        try limits.check(width: info.width, height: info.height)
-        return info
     }
 }

@@ -12,10 +12,11 @@ public struct RGBImage: Equatable, Sendable {
         self.pixels = pixels
     }
 
-    /// `[3, height, width]` f32 in -1...1: `(u8 / 255 - 0.5) / 0.5`, each operation rounded to f32.
+    /// `[3, height, width]` f32 in -1...1: `(u8 / 255 - 0.5) / 0.5`, each operation rounded to f32, the first
+    /// one a product with 1 / 255 as torchvision's `ToDtype(scale=True)` makes it.
     public func normalized() -> [Float] {
         let plane = width * height
-        let table = (0..<256).map { (Float($0) / 255 - 0.5) / 0.5 }
+        let table = (0..<256).map { (Float($0) * (1 / 255) - 0.5) / 0.5 }
         return [Float](unsafeUninitializedCapacity: 3 * plane) { out, count in
             pixels.withUnsafeBufferPointer { pixels in
                 for index in 0..<plane {
