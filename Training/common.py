@@ -61,3 +61,37 @@ def save(path, **state):
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path.with_suffix('.tmp'))
     path.with_suffix('.tmp').rename(path)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised by Newton-Schulz iterations, for matrices; equal shapes are processed together."""
+
+    def __init__(self, params, lr, momentum=.95, weight_decay=.02, iterations=4):
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, iterations=iterations))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            shapes = {}
+            for p in group['params']:
+                if p.grad is not None:
+                    shapes.setdefault(tuple(p.shape), []).append(p)
+            for shape, params in shapes.items():
+                updates = []
+                for p in params:
+                    m = self.state[p].setdefault('momentum', torch.zeros_like(p))
+                    m.lerp_(p.grad, 1 - group['momentum'])
+                    updates.append(p.grad.lerp(m, group['momentum']))
+                x = torch.stack(updates)
+                if shape[0] > shape[1]:
+                    x = x.transpose(1, 2)
+                x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+                for _ in range(group['iterations']):
+                    a = x @ x.transpose(1, 2)
+                    b = torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315)
+                    x = torch.baddbmm(x, b, x, beta=3.4445)
+                if shape[0] > shape[1]:
+                    x = x.transpose(1, 2)
+                scale = .2 * max(shape) ** .5
+                for p, u in zip(params, x):
+                    p.mul_(1 - group['lr'] * group['weight_decay']).add_(u, alpha=-group['lr'] * scale)

@@ -1,9 +1,13 @@
 """The transformers, by flow matching at the sampler's own noise levels.
 
   python train_dit.py --work W --name t2v --minutes 30                           teacher, subsets of latent frames
-  python train_dit.py --work W --name t2v_sla --init t2v --topk 0.15 ...         whole clips with SLA
+  python train_dit.py --work W --name joint --init t2v --expert joint --peers 2 --rank 0|1   both tasks in one net
+  python train_dit.py --work W --name t2v_sla --init joint --topk 0.25 --frames 0 ...        whole clips with SLA
   python train_dit.py --work W --name i2v_high --init t2v_sla --expert high ...  image to video
   python train_dit.py --work W --name i2v_low --init t2v_sla --expert low ...
+
+`joint` trains text to video (conditioning channels zero) and image to video in one 36-channel net, which is later split.
+With --peers, independent processes (one a core) exchange and average their weights every few steps.
 
 A four-step sampler visits only four noise levels, and the first one is pure noise. Training does the same: nearly all
 samples sit at those levels, and the input of the first one is noise alone, exactly as in sampling; with the same caption
@@ -17,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 
-from common import Average, Clock, Log, save
+from common import Average, Clock, Log, Muon, save
 from make_latents import attributes, open_maps
 from models import DiT
 from train_vae import build as build_vae
@@ -61,6 +65,11 @@ def initialise(net):
             cross.q.bias.copy_(-key * .6)
         net.time_projection[1].weight *= .3
     return net
+
+
+def narrow(state):
+    """The text-to-video part of 36-channel weights."""
+    return state | {'patch_embedding.weight': state['patch_embedding.weight'][:, :64].clone()}
 
 
 def widen(state):
@@ -143,7 +152,8 @@ def main(args):
     times = TIMES[200 if i2v else 80]
     times = {'high': times[:2], 'low': times[2:]}.get(args.expert, times)
     net = DiT(in_dim=36 if i2v else 16, **SIZE)
-    state_path = work / f'ckpt/{args.name}_state.pt'
+    label = args.name + (f'_r{args.rank}' if args.rank else '')
+    state_path = work / f'ckpt/{label}_state.pt'
     step, spent = 0, 0.
     state = None
     if state_path.exists():
@@ -152,50 +162,60 @@ def main(args):
         step, spent = state['step'], state['spent']
     elif args.init:
         weights = torch.load(work / f'ckpt/{args.init}.pt')['net']
-        net.load_state_dict(widen(weights) if i2v and weights['patch_embedding.weight'].shape[1] == 64 else weights)
+        columns = weights['patch_embedding.weight'].shape[1]
+        net.load_state_dict(widen(weights) if i2v and columns == 64 else weights if i2v or columns == 64 else narrow(weights))
     else:
         initialise(net)
     ema = Average(net, args.ema)
+    peers = [work / f'ckpt/{args.name}_peer{r}.pt' for r in range(args.peers)]
     position = nn.Linear(SIZE['dim'], 3)
+    if args.init and (work / f'ckpt/{args.init}_state.pt').exists():
+        position.load_state_dict(torch.load(work / f'ckpt/{args.init}_state.pt', weights_only=False)['position'])
     inner = []
     net.blocks[1].register_forward_hook(lambda m, i, o: inner.append(o))
-    decay = [p for p in net.parameters() if p.dim() == 2]
-    other = [p for p in net.parameters() if p.dim() != 2] + [*position.parameters()]
-    opt = torch.optim.AdamW([{'params': decay, 'weight_decay': .02}, {'params': other, 'weight_decay': 0.}], args.lr,
-                            betas=(.9, .98), fused=True)
+    matrices = [p for n, p in net.named_parameters() if n.startswith('blocks.') and p.dim() == 2]
+    chosen = {id(p) for p in matrices}
+    other = [p for p in net.parameters() if id(p) not in chosen] + [*position.parameters()]
+    if args.muon:
+        opts = [Muon(matrices, args.lr), torch.optim.AdamW(other, args.lr, betas=(.9, .98), weight_decay=0., fused=True)]
+    else:
+        opts = [torch.optim.AdamW([{'params': matrices, 'weight_decay': .02}, {'params': other, 'weight_decay': 0.}],
+                                  args.lr, betas=(.9, .98), fused=True)]
     if state:
-        ema.net.load_state_dict(state['ema']), opt.load_state_dict(state['opt']), position.load_state_dict(state['position'])
+        ema.net.load_state_dict(state['ema']), [o.load_state_dict(v) for o, v in zip(opts, state['opts'])], position.load_state_dict(state['position'])
         ema.n = step
     data, texts = Data(work, ['scene', 'still'] if i2v else ['scene']), Texts(work)
     vae = build_vae()
     vae.load_state_dict(torch.load(work / 'ckpt/vae_image.pt')['net'])
-    rng = np.random.default_rng([args.seed, step])
-    torch.manual_seed(args.seed * 100000 + step)
+    rng = np.random.default_rng([args.seed, args.rank, step])
+    torch.manual_seed((args.seed * 10 + args.rank) * 100000 + step)
     weight = channel_weights(vae, torch.stack([data.draw(rng, 'scene', [10])[0][:, 0] for _ in range(8)]))
     print('channel weights', [round(w, 2) for w in weight.tolist()], 'clips', {k: len(v) for k, v in data.ready.items()}, flush=True)
     weight = weight.view(1, -1, 1, 1, 1)
     grey = grey_latent(vae)
     clock = Clock(args.minutes, spent)
-    log = Log(work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{round(t * 1000)}' for t in times], 'position'])
+    log = Log(work / f'logs/{label}.csv', ['step', 'seconds', 'loss', *[f't{round(t * 1000)}' for t in times], 'position'])
     sums, counts = np.zeros(len(times) + 2), np.zeros(len(times) + 2)
     while clock.progress < 1:
-        for g in opt.param_groups:
-            g['lr'] = clock.rate(args.lr, step, 60, .05)
+        for opt in opts:
+            for g in opt.param_groups:
+                g['lr'] = clock.rate(args.lr, step, 60, .05)
         frames = choose_frames(rng, args.frames)
         level = rng.permutation(np.arange(args.batch) + int(rng.integers(len(times)))) % len(times)
         z, captions, y, t, first = [], [], [], [], []
         for b in range(args.batch):
-            kind = 'still' if i2v and rng.random() < .6 else 'scene'
+            plain = not i2v or (args.expert == 'joint' and rng.random() < .5)  # text to video
+            kind = 'still' if not plain and rng.random() < args.stills else 'scene'
             clip, a = data.draw(rng, kind, frames)
             z.append(clip)
             captions.append(world.caption(a, rng) if rng.random() > .02 else '')
-            tt = times[level[b]]
+            tt = TIMES[80][0] if plain and level[b] == 0 else times[level[b]]
             pure = level[b] == 0 and args.expert != 'low'
             if not pure and rng.random() < args.spread:
                 tt = float(np.clip(tt + rng.uniform(-.04, .04), .5, .97))
             t.append(tt), first.append(pure)
             if i2v:
-                y.append(conditioning(clip[:, 0], grey, frames))
+                y.append(conditioning(clip[:, 0], grey, frames) * (not plain))
         z, t, first = torch.stack(z), torch.tensor(t), torch.tensor(first).view(-1, 1, 1, 1, 1)
         tt = t.view(-1, 1, 1, 1, 1)
         noise = torch.randn_like(z)
@@ -209,10 +229,11 @@ def main(args):
                                           indexing='ij'), -1).view(1, -1, 3)
         where = (position(inner[0]) - grid).square().mean()
         loss = each.mean() + args.position * max(.05, 1 - 3 * clock.progress) * where
-        opt.zero_grad(set_to_none=True)
+        net.zero_grad(set_to_none=True), position.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.)
-        opt.step()
+        for opt in opts:
+            opt.step()
         ema.update(net)
         step += 1
         sums[0] += each.mean().item()
@@ -220,6 +241,14 @@ def main(args):
         for b in range(args.batch):
             sums[1 + level[b]] += each[b].item()
             counts[1 + level[b]] += 1
+        if len(peers) > 1 and step % args.exchange == 0:
+            save(peers[args.rank], net=net.state_dict())
+            for path in peers:
+                if path != peers[args.rank] and path.exists():
+                    other_state = torch.load(path)['net']
+                    with torch.no_grad():
+                        for k, p in net.state_dict().items():
+                            p.lerp_(other_state[k], .5)
         sums[-1] += where.item()
         counts[-1] += 1
         if step % args.every == 0:
@@ -230,9 +259,9 @@ def main(args):
             if threads.exists():
                 torch.set_num_threads(int(threads.read_text()))
         if step % (4 * args.every) == 0 or clock.progress >= 1:
-            save(state_path, net=net.state_dict(), ema=ema.net.state_dict(), opt=opt.state_dict(),
+            save(state_path, net=net.state_dict(), ema=ema.net.state_dict(), opts=[o.state_dict() for o in opts],
                  position=position.state_dict(), step=step, spent=clock.spent)
-            save(work / f'ckpt/{args.name}.pt', net=ema.net.state_dict(), size=SIZE, step=step)
+            save(work / f'ckpt/{label}.pt', net=ema.net.state_dict(), size=SIZE, step=step)
 
 
 if __name__ == '__main__':
@@ -240,8 +269,12 @@ if __name__ == '__main__':
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--name', required=True)
     p.add_argument('--init')
-    p.add_argument('--expert', choices=['high', 'low'])
+    p.add_argument('--expert', choices=['high', 'low', 'both', 'joint'])
     p.add_argument('--minutes', type=float, required=True)
+    p.add_argument('--peers', type=int, default=1)
+    p.add_argument('--rank', type=int, default=0)
+    p.add_argument('--exchange', type=int, default=20)
+    p.add_argument('--stills', type=float, default=.6)
     p.add_argument('--frames', type=int, default=4, help='latent frames a sample (0: all)')
     p.add_argument('--batch', type=int, default=4)
     p.add_argument('--topk', type=float, help='use SLA with this share of key blocks')
@@ -249,6 +282,7 @@ if __name__ == '__main__':
     p.add_argument('--ema', type=float, default=.997)
     p.add_argument('--spread', type=float, default=.25)
     p.add_argument('--position', type=float, default=.5)
+    p.add_argument('--muon', action='store_true')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--every', type=int, default=50)
     p.add_argument('--threads', type=int, default=2)

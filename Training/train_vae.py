@@ -149,6 +149,11 @@ def train_video(args):
     pool, test = clip_pool(3, args.pool), clip_pool(4, 4)
     vae = build()
     vae.load_state_dict(torch.load(args.work / 'ckpt/vae_image.pt')['net'])
+    with torch.no_grad():  # start by fading from one latent frame to the next
+        for name, m in vae.decoder.named_modules():
+            if name.endswith('time_conv'):
+                half = m.weight[:m.in_channels]
+                half[:, :, 1], half[:, :, 2] = half[:, :, 2] / 2, half[:, :, 2] / 2
     state_path = args.work / 'ckpt/vae_video_state.pt'
     vae.encoder.requires_grad_(False), vae.conv1.requires_grad_(False)
     ema = Average(vae, .998)
