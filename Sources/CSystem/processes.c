@@ -63,6 +63,10 @@ pid_t dropreel_spawn(
     return process;
 }
 
+int dropreel_pipe(int ends[2]) {
+    return pipe2(ends, O_CLOEXEC);
+}
+
 int dropreel_wait(pid_t process) {
     int status = 0;
     pid_t found;

@@ -80,6 +80,9 @@ int dropreel_close_on_exec_from(int first);
 pid_t dropreel_spawn(
     const char *path, char *const arguments[], char *const environment[], int in, int out, int error);
 
+/// pipe2 with O_CLOEXEC: the reading and the writing end.
+int dropreel_pipe(int ends[2]);
+
 /// The exit status (0-255), or -signal; waits. -1000 with errno set when there is no such child.
 int dropreel_wait(pid_t process);
 
