@@ -66,7 +66,7 @@ var floor3: [Target] {
     [
         .target(
             name: "Generation",
-            dependencies: ["Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
+            dependencies: ["Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media", "CSystem"]),
         .target(
             name: "SelfTest",
             dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),

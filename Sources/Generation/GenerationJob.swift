@@ -1,0 +1,98 @@
+import Foundation
+import Media
+import Sampling
+import Tensors
+import Text
+import Wan
+
+/// One request on its way through the stages: text, picture, steps, decoding.
+final class GenerationJob {
+    let generator: Generator
+    let request: GenerationRequest
+    let plan: Generator.Plan
+    let limit: Int?
+    let tracker: ProgressTracker
+    var steps: [GenerationReport.Step] = []
+    private var loads = 0
+    private let expectedLoads: Int
+
+    var backend: any Backend { generator.backend }
+    var geometry: LatentGeometry { plan.geometry }
+    var manifest: ModelManifest { plan.files.model.manifest }
+    /// Cleaned prompt and its tokens.
+    let prompt: String
+    let tokens: TokenIDs
+
+    init(
+        _ generator: Generator, _ request: GenerationRequest, _ plan: Generator.Plan, limit: Int?,
+        speeds: ProgressTracker.Speeds, control: @escaping (GenerationProgress) -> Bool
+    ) {
+        (self.generator, self.request, self.plan, self.limit) = (generator, request, plan, limit)
+        prompt = cleanPrompt(request.prompt)
+        tokens = plan.files.tokenizer.encode(prompt)
+        let sizes = plan.sizes
+        let share = request.attention == .original ? 1 : request.slaTopK
+        var work: [GenerationStage: Double] = [
+            .load: Double(plan.estimate.weights.values.reduce(0, +)),
+            .text: OperationCounts.textEncoding(sizes.textEncoder, tokenCount: tokens.length),
+            .step: Double(request.steps)
+                * OperationCounts.transformerStep(
+                    sizes.transformer, tokens: plan.geometry.tokenCount, textRows: tokens.length, attendedShare: share),
+            .decode: OperationCounts.decoding(sizes.vae, geometry: plan.geometry),
+            .encode: Double(request.size.area * 3 * request.frameCount),
+        ]
+        if request.mode == .i2v {
+            work[.image] = OperationCounts.imageEncoding(sizes.vae, geometry: plan.geometry)
+        }
+        expectedLoads = plan.estimate.weights.count
+        tracker = ProgressTracker(work: work, speeds: speeds, stepCount: request.steps, control: control)
+    }
+
+    func run(_ sink: any FrameSink) throws -> (report: GenerationReport, poster: RGBImage) {
+        let text = try encodeText()
+        let condition = try request.image.map { try encodePicture($0) }
+        let latents = try denoise(text: text, condition: condition)
+        let (poster, digest) = try decode(latents, into: sink)
+        return (report(digest), poster)
+    }
+
+    /// A part of the model on the device.
+    func load<T: AnyObject>(
+        _ file: String, variant: String = "", workspace: GenerationStage, _ make: () throws -> (T, Int)
+    ) throws -> T {
+        loads += 1
+        let expected = plan.estimate.weights[file] ?? 0
+        let room = plan.estimate.workspaces[workspace.rawValue] ?? 0
+        return try tracker.during(.load, completing: Double(loads) / Double(expectedLoads)) {
+            try generator.resident.take(
+                "\(plan.files.model.name)/\(file)/\(variant)", expected: expected, workspace: room, limit: limit,
+                load: make)
+        }
+    }
+
+    func loadVAE(for stage: GenerationStage) throws -> VAE {
+        try load(manifest.vae, workspace: stage) {
+            let vae = try VAE(plan.files.vae, backend: backend)
+            return (vae, vae.weightBytes)
+        }
+    }
+
+    private func report(_ digest: String) -> GenerationReport {
+        let isSparse = request.attention != .original
+        let device = request.noiseDevice
+        return GenerationReport(
+            model: plan.files.model.name, modelVersion: manifest.version, mode: request.mode, weights: [],
+            promptCleaned: prompt, promptTokens: tokens.length, width: request.size.width, height: request.size.height,
+            frames: request.frameCount, fps: request.framesPerSecond, seed: request.seed,
+            noise: "CUDA Philox4x32-10 of \(device.multiprocessors) x \(device.threadsPerMultiprocessor) threads",
+            sampler: request.sampler, sigmaMax: request.sigmaMax, boundary: request.boundary,
+            attention: request.attention, slaTopk: isSparse ? request.slaTopK : nil, linearPrecision: linearPrecision,
+            precision: backend.activationType.rawValue, backend: backend.name, device: backend.deviceDescription,
+            steps: steps,
+            stages: tracker.order.map { GenerationReport.Stage(stage: $0, seconds: tracker.seconds[$0] ?? 0) },
+            diffusionSeconds: steps.reduce(0) { $0 + $1.seconds }, totalSeconds: 0, peakMemoryBytes: nil,
+            memoryEstimate: plan.estimate, framesSha256: digest)
+    }
+
+    var linearPrecision = LinearPrecision.stored.rawValue
+}

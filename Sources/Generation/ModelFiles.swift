@@ -1,0 +1,116 @@
+import Checkpoints
+import Foundation
+import Sampling
+import Tensors
+import Text
+import Wan
+
+/// A model's files, opened but not loaded: mapped, recognised and checked.
+///
+/// Weights files must not be changed in place while they are open; replacing them by rename is harmless.
+final class ModelFiles {
+    let model: Model
+    let tokenizer: Tokenizer
+    let textEncoder: ModelWeights<TextEncoderLayout>
+    let vae: ModelWeights<VAELayout>
+    private var transformers: [String: ModelWeights<TransformerLayout>] = [:]
+
+    /// - Throws: `GenerationError` `.weights`.
+    init(_ model: Model) throws {
+        self.model = model
+        do {
+            tokenizer = try Tokenizer(model.url(model.manifest.tokenizer).path)
+            textEncoder = try canonicalTextEncoder(Checkpoint.open(model.url(model.manifest.textEncoder).path))
+            vae = try canonicalVAE(Checkpoint.open(model.url(model.manifest.vae).path))
+        } catch {
+            throw GenerationError.wrap(error, folder: model.folder)
+        }
+        guard tokenizer.vocabularySize <= textEncoder.layout.vocabularySize else {
+            throw GenerationError(
+                .weights,
+                "\(model.manifest.tokenizer) knows \(tokenizer.vocabularySize) ids, \(model.manifest.textEncoder) has rows for "
+                    + "\(textEncoder.layout.vocabularySize)", hint: "use the tokenizer that belongs to the text encoder"
+            )
+        }
+    }
+
+    /// The network in `file`, which must be of the mode and take this model's text.
+    func transformer(_ file: String, mode: GenerationMode) throws -> ModelWeights<TransformerLayout> {
+        if let open = transformers[file] { return open }
+        let weights: ModelWeights<TransformerLayout>
+        do { weights = try canonicalTransformer(Checkpoint.open(model.url(file).path)) } catch {
+            throw GenerationError.wrap(error, folder: model.folder)
+        }
+        guard weights.layout.modelType.rawValue == mode.rawValue else {
+            throw GenerationError(
+                .weights,
+                "\(file) is a network for \(weights.layout.modelType.rawValue), listed under \(mode.rawValue)",
+                hint: "correct \(ModelManifest.fileName)")
+        }
+        guard weights.layout.textDim == textEncoder.layout.dim else {
+            throw GenerationError(
+                .weights,
+                "\(file) takes text of \(weights.layout.textDim) values a token, \(model.manifest.textEncoder) gives "
+                    + "\(textEncoder.layout.dim)", hint: "use files of one model")
+        }
+        guard weights.layout.outputChannels == LatentGeometry.channels,
+            vae.layout.latentChannels == LatentGeometry.channels
+        else {
+            throw GenerationError(
+                .weights, "\(file): latents of \(weights.layout.outputChannels) channels",
+                hint: "only models of \(LatentGeometry.channels) latent channels run")
+        }
+        transformers[file] = weights
+        return weights
+    }
+
+    /// Every file a mode uses, as digested for the log.
+    func urls(_ mode: GenerationMode) -> [(name: String, url: URL)] {
+        let manifest = model.manifest
+        let networks = manifest.modes[mode]?.files ?? []
+        let found = (networks + [manifest.vae, manifest.textEncoder, manifest.tokenizer]).map { ($0, model.url($0)) }
+        return found.flatMap { Self.whole($0.0, $0.1) }
+    }
+
+    /// A folder or an index stands for the shards beside it.
+    private static func whole(_ name: String, _ url: URL) -> [(name: String, url: URL)] {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
+            let inside = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+            return inside.sorted().filter { !$0.hasPrefix(".") }.map { ("\(name)/\($0)", url.appending(path: $0)) }
+        }
+        guard name.hasSuffix(".index.json") else { return [(name, url)] }
+        let folder = url.deletingLastPathComponent()
+        let stem = String(name.dropLast(".safetensors.index.json".count))
+        let shards = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return [(name, url)]
+            + shards.sorted().filter { $0.hasPrefix(stem + "-") && $0.hasSuffix(".safetensors") }
+            .map { ($0, folder.appending(path: $0)) }
+    }
+
+    /// What loading for a request will take on a device of this activation type.
+    func sizes(_ request: GenerationRequest, activation: DType) throws -> ModelSizes {
+        let files = model.manifest.modes[request.mode]?.files ?? []
+        var bytes: [String: Int] = [:]
+        var configuration: TransformerConfiguration?
+        for file in files {
+            let weights = try transformer(file, mode: request.mode)
+            let own = TransformerConfiguration(weights.layout)
+            guard configuration == nil || configuration == own else {
+                throw GenerationError(
+                    .weights, "\(files.joined(separator: " and ")) are of different sizes",
+                    hint: "use files of one model")
+            }
+            configuration = own
+            bytes[file] = weights.deviceBytes(quantizesBlocks: request.linearPrecision == .int8)
+        }
+        guard let configuration else {
+            throw GenerationError(.model, "\(model.name) has no network", hint: "install it")
+        }
+        return ModelSizes(
+            textEncoder: TextEncoderConfiguration(textEncoder.layout),
+            textEncoderBytes: textEncoder.deviceBytes(except: ["token_embedding.weight"]),
+            vae: VAEConfiguration(vae.layout), vaeBytes: vae.deviceBytes(widened: activation == .f32),
+            transformer: configuration, transformerBytes: bytes)
+    }
+}
