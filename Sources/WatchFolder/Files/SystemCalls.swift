@@ -1,0 +1,114 @@
+import CSystem
+import Foundation
+
+/// The calls that change the disk on the way to a published result; tests put failures in their place.
+public struct SystemCalls: Sendable {
+    /// As write(2).
+    public var write: @Sendable (Int32, UnsafeRawPointer, Int) -> Int
+    /// As fsync(2).
+    public var fsync: @Sendable (Int32) -> Int32
+    /// As renameat2(2) with RENAME_NOREPLACE, on absolute paths.
+    public var renameExclusive: @Sendable (String, String) -> Int32
+    /// As rename(2).
+    public var rename: @Sendable (String, String) -> Int32
+
+    /// The kernel's.
+    public static let kernel = SystemCalls(
+        write: { Foundation.write($0, $1, $2) },
+        fsync: { Foundation.fsync($0) },
+        renameExclusive: { dropreel_rename_exclusive($0, $1) },
+        rename: { Foundation.rename($0, $1) })
+}
+
+/// Files written so that they are either whole and on the disk, or reported as failed.
+struct DurableFiles: Sendable {
+    var calls: SystemCalls = .kernel
+
+    /// Writes every byte, whatever the pieces the kernel takes.
+    func write(_ bytes: Data, to descriptor: Int32, name: String) throws {
+        try bytes.withUnsafeBytes { (buffer: UnsafeRawBufferPointer) in
+            var offset = 0
+            while offset < buffer.count {
+                let written = calls.write(descriptor, buffer.baseAddress! + offset, buffer.count - offset)
+                if written < 0 {
+                    if errno == EINTR { continue }
+                    throw ServiceError.system("write", name, errno: errno)
+                }
+                guard written > 0 else { throw ServiceError.system("write", name, errno: EIO) }
+                offset += written
+            }
+        }
+    }
+
+    /// Creates a new file with the bytes, on the disk when this returns. A failed one is removed.
+    func create(_ path: String, _ bytes: Data, mode: mode_t = 0o664, synced: Bool = true) throws {
+        unlink(path)
+        let descriptor = try open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        do {
+            try write(bytes, to: descriptor, name: Self.name(path))
+            if fchmod(descriptor, mode) != 0 { throw ServiceError.system("fchmod", Self.name(path), errno: errno) }
+            if synced { try sync(descriptor, name: Self.name(path)) }
+        } catch {
+            close(descriptor)
+            unlink(path)
+            throw error
+        }
+        guard close(descriptor) == 0 || errno == EINTR else {
+            let error = ServiceError.system("close", Self.name(path), errno: errno)
+            unlink(path)
+            throw error
+        }
+    }
+
+    /// Replaces a file as one change, by a temporary one in `staging` on the same file system.
+    func replace(_ path: String, with bytes: Data, staging: String, synced: Bool) throws {
+        let temporary = staging + "/." + Self.name(path) + ".new"
+        try create(temporary, bytes, synced: synced)
+        Self.adoptGroup(of: Self.folder(path), file: temporary)
+        guard calls.rename(temporary, path) == 0 else {
+            let error = ServiceError.system("rename", Self.name(path), errno: errno)
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    /// Once for each open of the data: a failed fsync is never repeated, because the kernel may have dropped the pages.
+    func sync(_ descriptor: Int32, name: String) throws {
+        guard calls.fsync(descriptor) == 0 else { throw ServiceError.system("fsync", name, errno: errno) }
+    }
+
+    func syncFile(_ path: String) throws {
+        let descriptor = try open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        defer { close(descriptor) }
+        try sync(descriptor, name: Self.name(path))
+    }
+
+    func syncDirectory(_ path: String) throws {
+        let descriptor = try open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(descriptor) }
+        try sync(descriptor, name: "folder " + Self.name(path))
+    }
+
+    private func open(_ path: String, _ flags: Int32, _ mode: mode_t = 0) throws -> Int32 {
+        while true {
+            let descriptor = Foundation.open(path, flags, mode)
+            if descriptor >= 0 { return descriptor }
+            if errno != EINTR { throw ServiceError.system("open", Self.name(path), errno: errno) }
+        }
+    }
+
+    /// Everybody of the share's group may use a file that came from outside the share. Needs no success: on a share
+    /// with one owner there is nothing to adopt.
+    static func adoptGroup(of folder: String, file: String) {
+        var status = stat()
+        guard stat(folder, &status) == 0 else { return }
+        _ = chown(file, uid_t.max, status.st_gid)
+    }
+
+    static func name(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    static func folder(_ path: String) -> String {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        return parts.count <= 1 ? "/" : parts.joined(separator: "/")
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import Intake
+import Rules
+
+extension InboxView {
+    /// Looks closely at the files that have been quiet; copies each and tries it on the copy.
+    /// - Throws: `ServiceError` of code `noSpace` when there is no room for copies.
+    mutating func settle(
+        into folder: SafeRoot, layout: ServiceLayout, inspector: any ImageInspecting, at now: Double
+    ) throws {
+        for file in settling.due(at: now) {
+            let name = DropName(file.path.name)
+            let opened: OpenFile
+            do {
+                opened = try root.open(file.path)
+            } catch {
+                let result: ProbeResult =
+                    error.code == .absent ? .gone : .broken(reason: error.message, hint: error.hint)
+                settling.report(.init(result, knowsWriters: true), for: file, at: now)
+                continue
+            }
+            var snapshot: Snapshot?
+            let finding = try FileProbe().look(opened, expecting: file.identity) { opened in
+                let copy: Snapshot
+                do {
+                    copy = try Snapshot.take(opened, expecting: file.identity, into: folder)
+                } catch let error as IntakeError {
+                    switch error.code {
+                    case .noSpace: throw ServiceError.system("copy", file.path.name, errno: ENOSPC)
+                    case .changed: return .incomplete(reason: "it is still changing")
+                    default: return .broken(reason: error.message, hint: error.hint)
+                    }
+                }
+                let verdict = try Self.examine(name, copy: copy, layout: layout, inspector: inspector)
+                if verdict == .complete { snapshot = copy }
+                return verdict
+            }
+            let state = settling.report(finding, for: file, at: now)
+            if state == .ready, let snapshot {
+                snapshots[file.path] = snapshot
+                readySince[file.path] = now
+            }
+        }
+    }
+
+    private static func examine(
+        _ name: DropName, copy: Snapshot, layout: ServiceLayout, inspector: any ImageInspecting
+    ) throws -> Completeness {
+        guard name.kind == .image else { return .complete }
+        switch inspector.inspect(layout.snapshot(copy.sha256)) {
+        case .complete: return .complete
+        case .incomplete: return .incomplete(reason: "the picture ends in the middle")
+        case .broken(let error):
+            if error.code == .noSpace { throw error }
+            return .broken(reason: error.message, hint: error.hint)
+        }
+    }
+
+    /// Every file that is no job yet, with the reason, for STATUS.
+    func waiting(_ reasons: [RelativePath: String], at now: Double) -> [ServiceStatus.Waiting] {
+        var texts = unusable
+        for (path, state) in settling.states {
+            switch state {
+            case .settling: texts[path] = "being copied; it is taken once it has been quiet for a moment"
+            case .beingWritten: texts[path] = "another program still writes to it"
+            case .incomplete(let reason, _): texts[path] = "incomplete: \(reason); copy it again if nothing moves"
+            case .ready: texts[path] = reasons[path] ?? "about to be queued"
+            case .rejected(let reason, _): texts[path] = reason
+            }
+        }
+        for (path, reason) in reasons where texts[path] == nil { texts[path] = reason }
+        return texts.sorted { $0.key < $1.key }.prefix(500).map { .init(path: $0.key.string, reason: $0.value) }
+    }
+}

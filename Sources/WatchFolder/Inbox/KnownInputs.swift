@@ -1,0 +1,72 @@
+import Intake
+import Rules
+
+/// Inputs that the ledger knows, by where they are.
+struct KnownInputs {
+    struct Entry {
+        var drop: JobID
+        var role: InputRecord.Role
+        var identity: FileIdentity
+        var sha256: String
+        /// Belongs to a job that is not finished; else it was kept or orphaned.
+        var isWaiting: Bool
+        var stemKey: String
+    }
+
+    struct Group: Hashable {
+        var folder: RelativePath
+        var stemKey: String
+    }
+
+    private(set) var entries: [RelativePath: Entry] = [:]
+    private var byFolder: [RelativePath: Set<RelativePath>] = [:]
+    private var byGroup: [Group: Set<RelativePath>] = [:]
+    private var byDrop: [JobID: Set<RelativePath>] = [:]
+
+    init() {}
+
+    /// Reads the ledger's side.
+    init(ledger: any Ledger) throws {
+        for drop in try ledger.openDrops() {
+            for input in drop.inputs where input.disposition == .waiting {
+                insert(input, drop: drop.id, isWaiting: true)
+            }
+        }
+        for (drop, input) in try ledger.keptInputs() { insert(input, drop: drop, isWaiting: false) }
+    }
+
+    subscript(path: RelativePath) -> Entry? { entries[path] }
+
+    mutating func insert(_ input: InputRecord, drop: JobID, isWaiting: Bool) {
+        let path = RelativePath(input.path)
+        remove(path)
+        let key = DropName(path.name).stemKey
+        entries[path] = Entry(
+            drop: drop, role: input.role, identity: input.identity, sha256: input.sha256, isWaiting: isWaiting,
+            stemKey: key)
+        byFolder[path.parent, default: []].insert(path)
+        byGroup[Group(folder: path.parent, stemKey: key), default: []].insert(path)
+        byDrop[drop, default: []].insert(path)
+    }
+
+    mutating func remove(_ path: RelativePath) {
+        guard let entry = entries.removeValue(forKey: path) else { return }
+        byFolder[path.parent]?.remove(path)
+        if byFolder[path.parent]?.isEmpty == true { byFolder[path.parent] = nil }
+        let group = Group(folder: path.parent, stemKey: entry.stemKey)
+        byGroup[group]?.remove(path)
+        if byGroup[group]?.isEmpty == true { byGroup[group] = nil }
+        byDrop[entry.drop]?.remove(path)
+        if byDrop[entry.drop]?.isEmpty == true { byDrop[entry.drop] = nil }
+    }
+
+    mutating func update(_ path: RelativePath, identity: FileIdentity) { entries[path]?.identity = identity }
+
+    mutating func markKept(_ path: RelativePath) { entries[path]?.isWaiting = false }
+
+    func paths(in folder: RelativePath) -> Set<RelativePath> { byFolder[folder] ?? [] }
+
+    func paths(of drop: JobID) -> Set<RelativePath> { byDrop[drop] ?? [] }
+
+    func paths(in group: Group) -> Set<RelativePath> { byGroup[group] ?? [] }
+}

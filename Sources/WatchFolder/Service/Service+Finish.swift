@@ -1,0 +1,164 @@
+import Foundation
+import Intake
+import Rules
+
+extension Service {
+    /// Makes finished renders visible, oldest first. A render that cannot be trusted costs its job one attempt.
+    func publishRendered() throws {
+        let waiting = try ledger.jobs(in: [.rendered, .publishing])
+        guard !waiting.isEmpty else { return }
+        let drops = Dictionary(uniqueKeysWithValues: try ledger.openDrops().map { ($0.id, $0) })
+        for job in waiting {
+            guard let drop = drops[job.drop] else { continue }
+            do {
+                try publisher.publish(job, of: drop)
+                logger.info("published", metadata: ["job": "\(job.id)", "stem": "\(job.stem)"])
+            } catch {
+                let known = Self.serviceError(error)
+                if known.code == .noSpace { throw known }
+                try reject(job, known)
+            }
+            nextStatus = 0
+        }
+    }
+
+    private func reject(_ job: JobRecord, _ error: ServiceError) throws {
+        // Cancelled between the look and the record: nothing is published, nothing is wrong.
+        guard let current = try ledger.job(job.id), !current.state.isFinal else {
+            discardStaging(job)
+            return
+        }
+        var reason = error
+        if !reason.code.isRetryable { reason.code = .storage }
+        let state = try ledger.reject(job.id, error: reason, at: clock.now(), policy: options.policy)
+        logger.error("publishing failed", metadata: ["job": "\(job.id)", "error": "\(error)", "now": "\(state)"])
+        discardStaging(job)
+        pool.wake()
+    }
+
+    private func discardStaging(_ job: JobRecord) {
+        let epoch = job.publication?.epoch ?? job.epoch
+        try? FileManager.default.removeItem(at: layout.staging(job.id, epoch: epoch))
+    }
+
+    /// One line for each job that failed.
+    func logFailures() throws {
+        let failed = try ledger.unloggedJobs()
+        guard !failed.isEmpty else { return }
+        let drops = Dictionary(uniqueKeysWithValues: try ledger.openDrops().map { ($0.id, $0) })
+        for job in failed {
+            let record = try JobLog.record(
+                of: job, inputs: drops[job.drop]?.inputs ?? [], publication: nil, publishSeconds: nil,
+                at: job.finishedAt ?? clock.now(), programVersion: programVersion)
+            try publisher.appendLog(record, id: job.id)
+            try ledger.markLogged(job.id)
+            logger.warning(
+                "job failed",
+                metadata: ["job": "\(job.id)", "stem": "\(job.stem)", "error": "\(job.error?.description ?? "")"])
+            nextStatus = 0
+        }
+    }
+
+    /// Takes the inputs of finished drops out of the folders.
+    func returnInputs() throws {
+        let finished = try ledger.finishedDrops()
+        guard !finished.isEmpty else { return }
+        let returning = InputReturn(root: view.root, ledger: ledger, layout: layout, files: files)
+        for (drop, jobs) in finished {
+            // The log comes first: a failed job whose line is missing is not finished yet.
+            guard jobs.allSatisfy({ $0.state != .failed || $0.isLogged }) else { continue }
+            for (path, disposition) in try returning.settle(drop, jobs: jobs) {
+                guard view.known[path]?.drop == drop.id else { continue }
+                if disposition == .kept { view.known.markKept(path) } else { view.known.remove(path) }
+                view.missing[path] = nil
+                // A file that took the place meanwhile is seen by the next scan.
+                if disposition == .gone { dirty.insert(path.parent) }
+            }
+        }
+    }
+
+    // MARK: Status
+
+    func status(isRunning: Bool = true) throws -> ServiceStatus {
+        var reasons = waitReasons
+        for path in orphans {
+            reasons[path] = "its partner was taken away; drop the partner again, or save this file anew to run it alone"
+        }
+        return try ServiceStatus.read(
+            ledger: ledger, at: clock.now(), waiting: view.waiting(reasons, at: clock.uptime()),
+            notices: [watching.pollingReason].compactMap { $0 }, pause: pause, isRunning: isRunning)
+    }
+
+    func writeStatus(isRunning: Bool = true) throws {
+        guard clock.uptime() >= nextStatus || !isRunning else { return }
+        nextStatus = clock.uptime() + options.statusInterval
+        let status = try status(isRunning: isRunning)
+        let text = StatusText.render(status, utcOffset: utcOffset)
+        let outbox = layout.outbox.path
+        try files.replace(
+            outbox + "/STATUS.txt", with: Data(text.utf8), staging: layout.stagingRoot.path, synced: false)
+        try files.replace(
+            layout.statusFile.path, with: try JSONEncoder.readable.encode(status), staging: layout.stagingRoot.path,
+            synced: false)
+    }
+
+    // MARK: Space
+
+    func beginPause(_ reason: String) {
+        guard pause == nil else { return }
+        pause = "\(reason) Nothing is lost; the work goes on when there is space again."
+        nextSpaceCheck = clock.uptime() + options.spaceRetryInterval
+        nextStatus = 0
+        logger.error("paused", metadata: ["reason": "\(reason)"])
+        try? ledger.setPause(pause)
+    }
+
+    /// Pauses before the last bytes are gone, and goes on when there is room.
+    func checkSpace() throws {
+        let now = clock.uptime()
+        guard now >= nextSpaceCheck else { return }
+        nextSpaceCheck = now + (pause == nil ? 5 : options.spaceRetryInterval)
+        let free = try freeBytes()
+        if pause == nil {
+            // A worker found the disk full.
+            if let reason = try ledger.pauseReason() { pause = reason }
+            if free < options.minimumFreeBytes { beginPause("The disk is almost full (\(free >> 20) MiB left).") }
+        } else if free >= options.minimumFreeBytes {
+            try ledger.setPause(nil)
+            pause = nil
+            logger.info("goes on: there is space again")
+            pool.wake()
+        }
+    }
+
+    private func freeBytes() throws -> Int64 {
+        var least = Int64.max
+        for folder in [layout.state.path, layout.outbox.path] {
+            var status = statvfs()
+            guard statvfs(folder, &status) == 0 else { throw ServiceError.system("statvfs", "state", errno: errno) }
+            least = min(least, Int64(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize)))
+        }
+        return least
+    }
+
+    // MARK: House
+
+    /// Removes copies of pictures that no job needs, oldest first, above the limit.
+    func keepHouse() throws {
+        guard clock.uptime() >= nextHousekeeping else { return }
+        nextHousekeeping = clock.uptime() + 600
+        let needed = try ledger.neededSnapshots()
+        var copies: [(name: String, size: Int64, modified: Int64)] = []
+        for name in try FileManager.default.contentsOfDirectory(atPath: layout.snapshots.path) {
+            var status = stat()
+            guard lstat(layout.snapshot(name).path, &status) == 0 else { continue }
+            copies.append((name, Int64(status.st_size), Int64(status.st_mtim.tv_sec)))
+        }
+        var total = copies.reduce(0) { $0 + $1.size }
+        for copy in copies.sorted(by: { $0.modified < $1.modified }) where total > options.snapshotBytes {
+            guard !needed.contains(copy.name) else { continue }
+            unlink(layout.snapshot(copy.name).path)
+            total -= copy.size
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import Foundation
+import Logging
+
+/// Starts workers, restarts those that die, and ends the attempts of the dead and the hung.
+final class WorkerPool {
+    private struct Slot {
+        var process: WorkerProcess?
+        var startedAt = 0.0
+        var restartAt = 0.0
+        var deaths = 0
+    }
+
+    private let command: WorkerCommand?
+    private var slots: [Slot]
+    private var threads: [LocalSignals] = []
+    private let ledger: any Ledger
+    private let clock: any ServiceClock
+    private let options: ServiceOptions
+    private let logger: Logger
+    private var generation = 0
+    private var isDraining = false
+
+    init(
+        supply: WorkerSupply, ledger: any Ledger, clock: any ServiceClock, options: ServiceOptions, logger: Logger,
+        makeLoop: (String, any VideoGenerating, LocalSignals) -> WorkerLoop, onAnnounce: @escaping @Sendable () -> Void
+    ) {
+        self.ledger = ledger
+        self.clock = clock
+        self.options = options
+        self.logger = logger
+        switch supply {
+        case .processes(let command, let count):
+            self.command = command
+            slots = Array(repeating: Slot(), count: count)
+        case .threads(let engines):
+            command = nil
+            slots = []
+            for (index, engine) in engines.enumerated() {
+                let signals = LocalSignals(onAnnounce: onAnnounce)
+                threads.append(signals)
+                Self.start(makeLoop("thread-\(getpid())-\(index)", engine(), signals), logger: logger)
+            }
+        case .none:
+            command = nil
+            slots = []
+        }
+    }
+
+    private static func start(_ loop: WorkerLoop, logger: Logger) {
+        let box = LoopBox(loop: loop)
+        let thread = Thread {
+            do { try box.loop.run() } catch { logger.error("worker ended", metadata: ["error": "\(error)"]) }
+        }
+        thread.name = loop.name
+        thread.stackSize = 64 << 20
+        thread.start()
+    }
+
+    /// Invariant: after the hand-over only the worker's thread touches the loop.
+    private struct LoopBox: @unchecked Sendable { let loop: WorkerLoop }
+
+    /// Descriptors that become readable when a worker has something to tell.
+    var announcements: [Int32] { slots.compactMap { $0.process?.announcements } }
+
+    /// There may be work.
+    func wake() {
+        for slot in slots { slot.process?.wake() }
+        for thread in threads { thread.wake() }
+    }
+
+    /// Reaps the dead, ends what they held, stops the hung, starts what is missing.
+    func supervise() throws {
+        for index in slots.indices {
+            guard let process = slots[index].process, process.reap() else { continue }
+            try bury(process, slot: index)
+        }
+        try stopHung()
+        guard let command, !isDraining else { return }
+        for index in slots.indices where slots[index].process == nil && clock.uptime() >= slots[index].restartAt {
+            generation += 1
+            let name = "worker-\(getpid())-\(index)-\(generation)"
+            do {
+                slots[index].process = try WorkerProcess(name: name, command: command)
+                slots[index].startedAt = clock.uptime()
+            } catch {
+                slots[index].restartAt = clock.uptime() + max(5, options.workerRestartDelay)
+                logger.error("worker cannot be started", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func bury(_ process: WorkerProcess, slot index: Int) throws {
+        let error = ServiceError(
+            .workerCrashed, "The worker died while it made this film (\(process.ending)).",
+            hint: "It is tried again; if it fails every time, try a lower resolution or another picture.")
+        var diedAtWork = false
+        for claim in try ledger.claims() where claim.worker == process.name {
+            diedAtWork = true
+            let state = try ledger.end(claim, as: .lost(error), at: clock.now(), policy: options.policy)
+            logger.warning(
+                "worker died", metadata: ["job": "\(claim.job.id)", "how": "\(process.ending)", "now": "\(state)"])
+        }
+        slots[index].process = nil
+        let lived = clock.uptime() - slots[index].startedAt
+        // One that ended by itself between jobs gives memory back and is wanted again at once.
+        let isOrderly = process.exitStatus == 0 && !diedAtWork
+        slots[index].deaths = isOrderly || lived > 60 ? 0 : min(slots[index].deaths + 1, 7)
+        let delay = slots[index].deaths == 0 ? 0 : options.workerRestartDelay * Double(1 << (slots[index].deaths - 1))
+        slots[index].restartAt = clock.uptime() + min(delay, 60)
+    }
+
+    private func stopHung() throws {
+        let now = clock.now()
+        for claim in try ledger.claims() {
+            let isSilent = claim.job.heartbeatAt.map { now.timeIntervalSince($0) > options.heartbeatTimeout } ?? true
+            let isLate = claim.job.startedAt.map { now.timeIntervalSince($0) > options.jobTimeout } ?? false
+            guard isSilent || isLate else { continue }
+            let error = ServiceError(
+                .workerHung,
+                isLate
+                    ? "The film was not finished within \(Int(options.jobTimeout)) s."
+                    : "The worker gave no sign of life for \(Int(options.heartbeatTimeout)) s.",
+                hint: "It is tried again; if it fails every time, try fewer frames or a lower resolution.")
+            if let index = slots.firstIndex(where: { $0.process?.name == claim.worker }) {
+                slots[index].process?.terminate()
+                _ = slots[index].process?.reap(waiting: true)
+                slots[index].process = nil
+            }
+            try ledger.end(claim, as: .lost(error), at: now, policy: options.policy)
+            logger.warning("worker hung", metadata: ["job": "\(claim.job.id)"])
+        }
+    }
+
+    /// No further jobs; those at hand may be finished.
+    func drain() {
+        isDraining = true
+        for slot in slots { slot.process?.drain() }
+        for thread in threads { thread.drain() }
+    }
+
+    /// Ends the processes now; what they held goes back to the queue at no cost.
+    func stop() throws {
+        drain()
+        for index in slots.indices {
+            slots[index].process?.terminate()
+            _ = slots[index].process?.reap(waiting: true)
+            slots[index].process = nil
+        }
+        let now = clock.now()
+        for claim in try ledger.claims() {
+            try ledger.end(claim, as: .released(notBefore: now), at: now, policy: options.policy)
+        }
+    }
+}
