@@ -70,7 +70,20 @@ public enum ImageDecoder {
     public static func decode(
         path: String, options: Options = Options(), limits: ImageLimits = ImageLimits()
     ) throws -> RGBImage {
-        let file = try OpenFile(path, flags: O_RDONLY | O_NONBLOCK)
+        try decode(OpenFile(path, flags: O_RDONLY | O_NONBLOCK), options: options, limits: limits)
+    }
+
+    /// - Parameter descriptor: an open regular file; its position is neither used nor moved.
+    /// - Throws: as for a path.
+    public static func decode(
+        descriptor: Int32, options: Options = Options(), limits: ImageLimits = ImageLimits()
+    ) throws -> RGBImage {
+        try decode(OpenFile(duplicating: descriptor), options: options, limits: limits)
+    }
+
+    private static func decode(
+        _ file: borrowing OpenFile, options: Options, limits: ImageLimits
+    ) throws -> RGBImage {
         let count = try file.byteCount()
         try limits.check(byteCount: count)
         return try decode(try file.read(at: 0, count: count), options: options, limits: limits)

@@ -17,6 +17,20 @@ public struct VideoMarks: Equatable, Sendable {
         self.aigc = aigc
         self.xmp = xmp
     }
+
+    /// Bytes that a mark may hold; `VideoMetadata` reads no more.
+    static let byteLimit = 1 << 20
+
+    /// - Throws: `MediaError` with code `.unsupported` that names the mark.
+    func validate() throws {
+        for (name, text) in [("comment", comment), ("dropreel", dropreel), ("AIGC", aigc), ("XMP", xmp)] {
+            guard !text.isEmpty, text.utf8.count <= Self.byteLimit, !text.utf8.contains(0) else {
+                throw MediaError(
+                    .unsupported, "the film's \(name) cannot be written: it is empty, too long, or holds a NUL",
+                    hint: "use 1 to \(Self.byteLimit) bytes of text")
+            }
+        }
+    }
 }
 
 /// The implicit label that generated content carries in its file metadata under the key `AIGC`.

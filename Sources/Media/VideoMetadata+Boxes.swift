@@ -2,7 +2,6 @@
 ///
 /// Source: ISO/IEC 14496-12 (moov), ISO/IEC 14496-15 (avcC), QuickTime File Format, "Metadata" (keys, ilst).
 extension VideoMetadata {
-    private static let valueLimit = 1 << 20
     private static let keyLimit = 256
 
     static func read(_ window: ByteWindow) throws -> VideoMetadata {
@@ -18,7 +17,7 @@ extension VideoMetadata {
         if let pictures = top.first(where: { $0.type == "mdat" }) { result.isFastStart = movie.start < pictures.start }
         for box in top where box.type == "uuid" && box.end - box.body >= MP4Box.xmpType.count {
             guard try boxes.bytes(of: box, at: 0, MP4Box.xmpType.count) == MP4Box.xmpType else { continue }
-            let packet = try boxes.payload(of: box, from: MP4Box.xmpType.count, limit: valueLimit)
+            let packet = try boxes.payload(of: box, from: MP4Box.xmpType.count, limit: VideoMarks.byteLimit)
             result.xmp = String(decoding: packet, as: UTF8.self)
         }
         let parts = try boxes.children(of: movie)
@@ -88,7 +87,8 @@ extension VideoMetadata {
             guard let data = try boxes.children(of: item).first(where: { $0.type == "data" }) else { continue }
             let isText = try boxes.bytes(of: data, at: 0, 4).bigEndian32(0) == 1
             guard isText, tags[name] == nil else { continue }
-            tags[name] = String(decoding: try boxes.payload(of: data, from: 8, limit: Self.valueLimit), as: UTF8.self)
+            tags[name] = String(
+                decoding: try boxes.payload(of: data, from: 8, limit: VideoMarks.byteLimit), as: UTF8.self)
         }
     }
 

@@ -20,9 +20,10 @@ public final class VideoWriter {
     private var failure: MediaError?
 
     /// - Parameter path: where the film goes, in a staging folder; replaced if it exists.
-    /// - Throws: `MediaError`: `.unsupported` (settings), `.unavailable` (no encoder), `.io`.
+    /// - Throws: `MediaError`: `.unsupported` (settings, marks), `.unavailable` (no encoder), `.io`.
     public init(path: String, settings: VideoSettings, marks: VideoMarks) throws {
         try settings.validate()
+        try marks.validate()
         FFmpeg.begin()
         self.settings = settings
         self.path = path

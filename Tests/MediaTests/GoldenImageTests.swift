@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Media
@@ -77,6 +78,9 @@ struct GoldenImageTests {
         #expect(info.format == (golden.isJPEG ? .jpeg : .png))
         let path = GoldenImage.folder.appending(path: golden.file).path
         #expect(try ImageProbe.probe(path: path) == info)
+        let file = try OpenFile(path, flags: O_RDONLY)
+        #expect(try ImageProbe.probe(descriptor: file.descriptor) == info)
+        #expect(try ImageDecoder.decode(descriptor: file.descriptor) == ImageDecoder.decode(golden.bytes()))
         #expect(info.isProgressive == (golden.name.hasPrefix("interlaced") || golden.name == "progressive.jpg"))
     }
 

@@ -131,6 +131,22 @@ struct VideoWriterTests {
         #expect(access(path, F_OK) != 0)
     }
 
+    @Test func marksThatCannotBeReadBackAreRefused() {
+        for text in ["", "a\0b", String(repeating: "x", count: (1 << 20) + 1)] {
+            var marks = Film.marks
+            marks.dropreel = text
+            let error = mediaError { try Film.write(to: folder.file("never.mp4"), frameCount: 1, marks: marks) }
+            #expect(error?.code == .unsupported && error?.message.contains("dropreel") == true)
+        }
+    }
+
+    @Test func longMarksComeBack() throws {
+        var marks = Film.marks
+        marks.dropreel = String(repeating: "{猫}", count: 40_000)
+        try Film.write(to: folder.file("long.mp4"), frameCount: 2, marks: marks)
+        #expect(try VideoMetadata.read(path: folder.file("long.mp4")).marks == marks)
+    }
+
     @Test func aFilmWithoutFramesIsRefused() throws {
         let writer = try VideoWriter(
             path: folder.file("empty.mp4"), settings: VideoSettings(width: 64, height: 64), marks: Film.marks)
