@@ -18,18 +18,21 @@ public struct Checkpoint: Sendable {
     /// holds exactly one of them. What a file is, its first bytes decide, not its name.
     /// - Throws: `CheckpointError`.
     public static func open(_ path: String) throws(CheckpointError) -> Checkpoint {
-        let file = try CheckpointFolder.resolve(path)
-        let mapping = try FileMapping(path: file)
+        try open(FileMapping(path: CheckpointFolder.resolve(path)))
+    }
+
+    /// Opens what `mapping` holds.
+    static func open(_ mapping: FileMapping) throws(CheckpointError) -> Checkpoint {
         if SafetensorsFile.matches(mapping.bytes) {
             let content = try SafetensorsFile(mapping)
-            return Checkpoint(path: file, records: content.records, metadata: content.metadata)
+            return Checkpoint(path: mapping.path, records: content.records, metadata: content.metadata)
         }
         if ZipArchive.matches(mapping.bytes) {
-            return Checkpoint(path: file, records: try TorchArchive(mapping).records, metadata: [:])
+            return Checkpoint(path: mapping.path, records: try TorchArchive(mapping).records, metadata: [:])
         }
         if mapping.bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{") {
             let content = try SafetensorsIndex(mapping)
-            return Checkpoint(path: file, records: content.records, metadata: content.metadata)
+            return Checkpoint(path: mapping.path, records: content.records, metadata: content.metadata)
         }
         throw Self.unrecognised(mapping)
     }

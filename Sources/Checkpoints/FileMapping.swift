@@ -5,12 +5,24 @@ import Foundation
 /// A file that another process shortens while it is mapped raises SIGBUS on access: replace checkpoints by renaming a
 /// new file over them, never by writing into them.
 final class FileMapping: @unchecked Sendable {
-    // Invariant for `@unchecked Sendable`: the mapping is read-only and lives exactly as long as this object.
+    // Invariant for `@unchecked Sendable`: the memory is never written after initialisation and lives exactly as long
+    // as this object.
     let path: String
     let bytes: UnsafeRawBufferPointer
+    private let isMapped: Bool
+
+    /// A copy of `content` that stands for a file: for tests and fuzzing, where every byte past the end is a trap.
+    init(path: String, copying content: [UInt8]) {
+        self.path = path
+        isMapped = false
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: content.count, alignment: 16)
+        memory.copyBytes(from: content)
+        bytes = UnsafeRawBufferPointer(memory)
+    }
 
     init(path: String) throws(CheckpointError) {
         self.path = path
+        isMapped = true
         let descriptor = Foundation.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.failure(path, "cannot be opened") }
         defer { close(descriptor) }

@@ -19,10 +19,13 @@ struct ZipArchive {
         let directory = try Directory(mapping)
         var entries: [String: Range<Int>] = [:]
         entries.reserveCapacity(directory.entryCount)
+        /// Each entry with its local header.
+        var extents: [(name: String, bytes: Range<Int>)] = []
         var reader = directory.range.lowerBound
         for index in 0..<directory.entryCount {
             let entry = try Entry(mapping, at: &reader, end: directory.range.upperBound, index: index)
-            let data = try entry.dataRange(mapping, before: directory.range.lowerBound)
+            let (header, data) = try entry.place(mapping, before: directory.range.lowerBound)
+            extents.append((entry.name, header..<data.upperBound))
             guard entries.updateValue(data, forKey: entry.name) == nil else {
                 throw .malformed(mapping.path, "zip entry \(quoted(entry.name)) appears twice")
             }
@@ -32,9 +35,7 @@ struct ZipArchive {
                 mapping.path, "zip directory holds more than its \(directory.entryCount) entries")
         }
         var end = 0
-        for (name, range) in entries.sorted(by: {
-            ($0.value.lowerBound, $0.value.upperBound) < ($1.value.lowerBound, $1.value.upperBound)
-        }) {
+        for (name, range) in extents.sorted(by: { $0.bytes.lowerBound < $1.bytes.lowerBound }) {
             guard range.lowerBound >= end else {
                 throw .malformed(mapping.path, "zip entry \(quoted(name)) overlaps another")
             }
@@ -154,8 +155,9 @@ struct ZipArchive {
             headerOffset = offset
         }
 
-        /// The entry's bytes, found behind its local header.
-        func dataRange(_ mapping: FileMapping, before limit: Int) throws(CheckpointError) -> Range<Int> {
+        /// Where the entry's local header starts, and the bytes behind it.
+        func place(_ mapping: FileMapping, before limit: Int) throws(CheckpointError) -> (header: Int, data: Range<Int>)
+        {
             func malformed(_ what: String) -> CheckpointError {
                 .malformed(mapping.path, "zip entry \(quoted(name)) \(what)")
             }
@@ -177,7 +179,7 @@ struct ZipArchive {
             guard mapping.bytes[header + 30..<header + 30 + nameLength].elementsEqual(name.utf8) else {
                 throw malformed("has another name in its local header")
             }
-            return start..<start + Int(size)
+            return (header, start..<start + Int(size))
         }
     }
 }

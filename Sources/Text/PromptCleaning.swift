@@ -62,7 +62,25 @@ private func fixLine(_ line: [Unicode.Scalar], unescapes: Bool) -> [Unicode.Scal
 /// Normalisation form C.
 private func composed(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
     guard !text.allSatisfy({ $0.value < 0x300 }) else { return text }
-    return Array(string(text).precomposedStringWithCanonicalMapping.unicodeScalars)
+    return joinHangul(Array(string(text).precomposedStringWithCanonicalMapping.unicodeScalars))
+}
+
+/// Joins a Hangul syllable without a final consonant and the final consonant behind it, which Foundation leaves apart.
+/// Source: Unicode 3.12, "Conjoining Jamo Behavior".
+private func joinHangul(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
+    guard text.contains(where: { (0x11A8...0x11C2).contains($0.value) }) else { return text }
+    var output: [Unicode.Scalar] = []
+    output.reserveCapacity(text.count)
+    for scalar in text {
+        if (0x11A8...0x11C2).contains(scalar.value), let last = output.last, (0xAC00...0xD7A3).contains(last.value),
+            (last.value - 0xAC00).isMultiple(of: 28), let joined = Unicode.Scalar(last.value + scalar.value - 0x11A7)
+        {
+            output[output.count - 1] = joined
+        } else {
+            output.append(scalar)
+        }
+    }
+    return output
 }
 
 /// Every run of white space as one space, none at either end.

@@ -25,50 +25,52 @@ struct TokenizerSettings: Sendable {
         struct AddedToken: Decodable {
             let id: Int32
             let content: String
-            let single_word: Bool?
+            let singleWord: Bool?
             let lstrip: Bool?
             let rstrip: Bool?
         }
         struct PreTokenizer: Decodable {
             let type: String
-            let prepend_scheme: String?
-            let add_prefix_space: Bool?
+            let prependScheme: String?
+            let addPrefixSpace: Bool?
             let split: Bool?
             let pretokenizers: [PreTokenizer]?
         }
         struct Model: Decodable {
             let type: String?
-            let unk_id: Int32?
-            let byte_fallback: Bool?
+            let unkId: Int32?
+            let byteFallback: Bool?
         }
-        let added_tokens: [AddedToken]?
-        let pre_tokenizer: PreTokenizer?
+        let addedTokens: [AddedToken]?
+        let preTokenizer: PreTokenizer?
         let model: Model
     }
 
     /// - Parameter path: for errors.
     init(_ json: Data, path: String) throws(TextError) {
         let file: File
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {
-            file = try JSONDecoder().decode(File.self, from: json)
+            file = try decoder.decode(File.self, from: json)
         } catch {
             throw TextError(
                 code: .malformed, message: "\(path): not a tokenizer: \(error)", hint: "fetch the tokenizer again")
         }
-        guard file.model.type ?? "Unigram" == "Unigram", let unknown = file.model.unk_id else {
+        guard file.model.type ?? "Unigram" == "Unigram", let unknown = file.model.unkId else {
             throw TextError(
                 code: .unsupported,
                 message: "\(path): a \(file.model.type ?? "tokenizer without unk_id"), not a Unigram",
                 hint: "use the tokenizer that belongs to umT5")
         }
-        tokens = (file.added_tokens ?? []).map {
+        tokens = (file.addedTokens ?? []).map {
             Token(
                 id: $0.id, content: Array($0.content.unicodeScalars), stripsLeft: $0.lstrip ?? false,
-                stripsRight: $0.rstrip ?? false, isWord: $0.single_word ?? false)
+                stripsRight: $0.rstrip ?? false, isWord: $0.singleWord ?? false)
         }.filter { !$0.content.isEmpty }
         unknownID = unknown
-        byteFallback = file.model.byte_fallback ?? false
-        let metaspace = ([file.pre_tokenizer].compactMap(\.self) + (file.pre_tokenizer?.pretokenizers ?? []))
+        byteFallback = file.model.byteFallback ?? false
+        let metaspace = ([file.preTokenizer].compactMap(\.self) + (file.preTokenizer?.pretokenizers ?? []))
             .first { $0.type == "Metaspace" }
         guard let metaspace else {
             throw TextError(
@@ -76,7 +78,7 @@ struct TokenizerSettings: Sendable {
                 hint: "use the tokenizer that belongs to umT5")
         }
         prefix =
-            metaspace.prepend_scheme.flatMap(Prefix.init) ?? (metaspace.add_prefix_space ?? true ? .always : .never)
+            metaspace.prependScheme.flatMap(Prefix.init) ?? (metaspace.addPrefixSpace ?? true ? .always : .never)
         splits = metaspace.split ?? true
     }
 }
