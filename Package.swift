@@ -118,7 +118,13 @@ var tests: [Target] {
         test("WanTests", ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
         test("RulesTests", ["Rules"]),
         test("IntakeTests", ["Intake", "CSystem"]),
-        test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem"]),
+        // The folder over a fake engine: fixtures, and whole processes to kill.
+        .target(name: "FolderFixtures", dependencies: ["WatchFolder", "Rules"], path: "Tests/FolderFixtures"),
+        .executableTarget(
+            name: "dropreel-fake",
+            dependencies: ["WatchFolder", "FolderFixtures", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/FakeService"),
+        test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake"]),
         test("DropreelTests", ["dropreel", "Rules", "WatchFolder"]),
     ]
 }

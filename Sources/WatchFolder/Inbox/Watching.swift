@@ -29,14 +29,14 @@ final class Watching: Sendable {
         guard kind.deliversEvents else {
             state.withLock {
                 $0.pollingReason =
-                    "The inbox lies on \(kind.name): it is looked through every \(Int(options.pollInterval)) s."
+                    "The inbox lies on \(kind.name): it is looked through every \(options.pollInterval) s."
             }
             return
         }
         guard options.usesWatcher, let executable = options.watcherExecutable else {
             state.withLock {
                 $0.pollingReason =
-                    "Watching is switched off: the inbox is looked through every \(Int(options.pollInterval)) s."
+                    "Watching is switched off: the inbox is looked through every \(options.pollInterval) s."
             }
             return
         }

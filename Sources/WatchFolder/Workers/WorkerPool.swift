@@ -92,7 +92,7 @@ final class WorkerPool {
     private func bury(_ process: WorkerProcess, slot index: Int) throws {
         let error = ServiceError(
             .workerCrashed, "The worker died while it made this film (\(process.ending)).",
-            hint: "It is tried again; if it fails every time, try a lower resolution or another picture.")
+            hint: "Try a lower resolution or another picture.")
         var diedAtWork = false
         for claim in try ledger.claims() where claim.worker == process.name {
             diedAtWork = true
@@ -120,7 +120,7 @@ final class WorkerPool {
                 isLate
                     ? "The film was not finished within \(Int(options.jobTimeout)) s."
                     : "The worker gave no sign of life for \(Int(options.heartbeatTimeout)) s.",
-                hint: "It is tried again; if it fails every time, try fewer frames or a lower resolution.")
+                hint: "Try fewer frames or a lower resolution.")
             if let index = slots.firstIndex(where: { $0.process?.name == claim.worker }) {
                 slots[index].process?.terminate()
                 _ = slots[index].process?.reap(waiting: true)

@@ -34,7 +34,7 @@ final class WorkerProcess {
         guard pipe(&toChild) == 0 else { throw ServiceError.system("pipe", "worker", errno: errno) }
         guard pipe(&fromChild) == 0 else {
             let code = errno
-            toChild.forEach { close($0) }
+            for descriptor in toChild { close(descriptor) }
             throw ServiceError.system("pipe", "worker", errno: code)
         }
         for descriptor in toChild + fromChild { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
@@ -70,7 +70,7 @@ final class WorkerProcess {
         let words = [command.executable] + command.arguments.map { $0.replacingOccurrences(of: "{name}", with: name) }
         let arguments = words.map { strdup($0) } + [nil]
         let environment = command.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (arguments + environment).forEach { free($0) } }
+        defer { for text in arguments + environment { free(text) } }
         let child = dropreel_spawn(command.executable, arguments, environment, input, output, 2)
         guard child > 0 else {
             return .failure(

@@ -1,0 +1,114 @@
+import Foundation
+import Rules
+import WatchFolder
+
+/// An engine of some milliseconds that behaves as the words of its prompt say:
+/// `crash`, `hang`, `stuck` (deaf to cancellation), `refuse`, `retryable`, `full`, `slow` (20 steps of 10 ms each,
+/// `slower` of 100 ms), `gate` (waits until a file `gate` stands beside the staging root).
+public final class FakeEngine: VideoGenerating {
+    public private(set) var loadedModel: String?
+
+    public init() {}
+
+    public func generate(
+        _ order: RenderOrder, into staging: StagingDirectory, progress: @Sendable (RenderProgress) -> Void,
+        isCancelled: @Sendable () -> Bool
+    ) throws -> RenderOutcome {
+        loadedModel = order.settings.model.value
+        let words = Set(order.promptGiven.split(separator: " ").map(String.init))
+        try misbehave(words)
+        let steps = order.settings.steps.value
+        for step in 0..<(words.contains("slow") || words.contains("slower") ? 20 : steps) {
+            if isCancelled() { throw CancellationError() }
+            progress(RenderProgress(stage: "step", step: step, stepCount: steps, fraction: Double(step) / Double(steps)))
+            if words.contains("slow") { usleep(10_000) }
+            if words.contains("slower") { usleep(100_000) }
+        }
+        let gate = staging.url.deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("gate")
+        while words.contains("gate"), access(gate.path, F_OK) != 0 {
+            if isCancelled() { throw CancellationError() }
+            usleep(2000)
+        }
+        return try film(order, staging: staging)
+    }
+
+    private func misbehave(_ words: Set<String>) throws {
+        if words.contains("crash") { kill(getpid(), SIGKILL) }
+        while words.contains("hang") { usleep(10_000) }
+        if words.contains("refuse") {
+            throw ServiceError(.badSettings, "The engine refuses.", hint: "Ask for something else.")
+        }
+        if words.contains("retryable") {
+            throw ServiceError(.outOfMemory, "No memory.", hint: "Lower the resolution.")
+        }
+    }
+
+    /// Bytes that depend on everything that a film depends on, and on nothing else.
+    private func film(_ order: RenderOrder, staging: StagingDirectory) throws -> RenderOutcome {
+        let image = try order.imageSnapshot.map { try Digest.ofFile($0.path) } ?? "none"
+        let recipe = "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)"
+        let film = Data("film:".utf8) + Data(String(repeating: recipe + "\n", count: 200).utf8)
+        let poster = Data("poster:\(recipe)".utf8)
+        try film.write(to: staging.film)
+        try poster.write(to: staging.poster)
+        return RenderOutcome(
+            filmSHA256: Digest.of(film), posterSHA256: Digest.of(poster),
+            report: [
+                "width": .integer(256), "height": .integer(144), "frames": .integer(81), "fps": .integer(16),
+                "backend": .string("fake"), "timings": .object(["decode": .number(0.001)]),
+            ])
+    }
+}
+
+/// Pictures of the tests: `IMG` + anything + `END` is complete, without the end incomplete, anything else broken.
+public struct FakeInspector: ImageInspecting {
+    public init() {}
+
+    public func inspect(_ snapshot: URL) -> ImageVerdict {
+        guard let bytes = try? Data(contentsOf: snapshot) else { return .incomplete }
+        guard bytes.starts(with: Data("IMG".utf8)) else {
+            return .broken(ServiceError(.badInput, "This is no picture.", hint: "Save it as JPEG or PNG."))
+        }
+        return bytes.suffix(3) == Data("END".utf8) ? .complete(width: 64, height: 64) : .incomplete
+    }
+}
+
+/// Reads films of the tests, whose `dropreel` metadata is their whole content.
+public struct FakeFilmReader: FilmMetadataReading {
+    public init() {}
+
+    public func dropreelMetadata(of film: URL) throws -> String? {
+        try String(contentsOf: film, encoding: .utf8)
+    }
+}
+
+extension ModelCatalogue {
+    /// Two models, one for each mode.
+    public static let fake = ModelCatalogue(models: [
+        ModelLimits(
+            name: "Fake-T2V", modes: [.textToVideo], resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
+            defaultResolution: "144p", frameRange: 5...161),
+        ModelLimits(
+            name: "Fake-I2V", modes: [.imageToVideo], resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
+            defaultResolution: "144p", frameRange: 5...161),
+    ])
+}
+
+extension ServiceOptions {
+    /// Short times for tests.
+    public static var quick: ServiceOptions {
+        var options = ServiceOptions()
+        options.quietPeriod = 0.05
+        options.quietPeriodWithoutLease = 0.05
+        options.pairWait = 0.3
+        options.pollInterval = 0.02
+        options.statusInterval = 0.05
+        options.rulesInterval = 0.05
+        options.spaceRetryInterval = 0.05
+        options.minimumFreeBytes = 0
+        options.workerRestartDelay = 0.01
+        options.usesWatcher = false
+        options.policy = AttemptPolicy(backOff: 0.02)
+        return options
+    }
+}
