@@ -33,7 +33,10 @@ struct ValueReader {
         case .choice(let words):
             return .text(try choice(try single(), among: words, legal: definition.legal))
         case .text:
-            return .text(try text(try single()))
+            let item = try single()
+            let value = try text(item)
+            if definition.name == .outputName { try checkPlaceholders(item) }
+            return .text(value)
         case .prompts:
             return try prompts()
         case .seed:
@@ -101,6 +104,15 @@ struct ValueReader {
                 hint: "Shorten it; the model reads about 500 words.")
         }
         return item.text
+    }
+
+    private func checkPlaceholders(_ item: Statement.Item) throws(RuleProblem) {
+        let rest = item.text.split(separator: "{stem}").joined()
+        guard !rest.contains("{"), !rest.contains("}") else {
+            throw problem(
+                item, .illegalValue, "\(statement.name): only {stem} may stand in braces",
+                hint: "Seed, model and time are put behind the name anyway.")
+        }
     }
 
     /// ASCII digits with an optional sign, `_` between digits.

@@ -1,0 +1,89 @@
+/// The service's own settings, as `etc/dropreel.toml` gives them. All paths are absolute, all times in seconds.
+public struct ServiceConfiguration: Hashable, Sendable, Codable {
+    public enum WatchMode: String, Hashable, Sendable, Codable, CaseIterable {
+        /// inotify where it sees everything, else looking regularly.
+        case auto
+        case inotify
+        case poll
+    }
+
+    public enum LogFormat: String, Hashable, Sendable, Codable, CaseIterable {
+        case text, json
+    }
+
+    public enum LogLevel: String, Hashable, Sendable, Codable, CaseIterable {
+        case trace, debug, info, notice, warning, error, critical
+    }
+
+    public enum BackendChoice: String, Hashable, Sendable, Codable, CaseIterable {
+        case auto, cpu
+    }
+
+    public struct Folders: Hashable, Sendable, Codable {
+        public var inbox: String
+        public var outbox: String
+        public var rules: String
+        /// Ledger, staging and snapshots; outside the share, on the file system of the outbox.
+        public var state: String
+    }
+
+    public struct Models: Hashable, Sendable, Codable {
+        /// Where checkpoints are looked for, in this order.
+        public var directories: [String]
+        /// Names of the models taken when no rule names one; nil takes the first that suits.
+        public var textToVideo: String?
+        public var imageToVideo: String?
+    }
+
+    public struct Engine: Hashable, Sendable, Codable {
+        public var backend: BackendChoice
+        /// 0: as many as the host has cores.
+        public var threads: Int
+        /// Worker processes.
+        public var workers: Int
+        /// The GPU whose stream of noise is reproduced: multiprocessors and threads of each.
+        public var noiseMultiprocessors: Int
+        public var noiseThreads: Int
+    }
+
+    public struct Intake: Hashable, Sendable, Codable {
+        public var watch: WatchMode
+        public var pairWait: Double
+        public var quietPeriod: Double
+        public var quietPeriodWithoutLease: Double
+        public var incompleteTimeout: Double
+        public var scanInterval: Double
+        public var pollInterval: Double
+    }
+
+    public struct Jobs: Hashable, Sendable, Codable {
+        public var attempts: Int
+        public var jobTimeout: Double
+        public var heartbeatTimeout: Double
+        public var stopTimeout: Double
+        /// Inputs in `_done` and `_failed` older than this many seconds are deleted; nil keeps them.
+        public var retention: Double?
+        /// Bytes that must stay free on the disk.
+        public var minimumFree: Int
+        /// Bytes of pictures of finished jobs that are kept for films dropped back.
+        public var snapshots: Int
+    }
+
+    public struct Log: Hashable, Sendable, Codable {
+        public var format: LogFormat
+        public var level: LogLevel
+    }
+
+    /// What relative paths are relative to.
+    public var root: String
+    public var folders: Folders
+    public var models: Models
+    public var engine: Engine
+    public var intake: Intake
+    public var jobs: Jobs
+    public var log: Log
+
+    enum CodingKeys: String, CodingKey {
+        case root, folders, models, engine, intake, jobs, log
+    }
+}
