@@ -3,12 +3,15 @@ import Intake
 import Rules
 
 extension InboxView {
-    /// Looks closely at the files that have been quiet; copies each and tries it on the copy.
+    /// Looks closely at the files that have been quiet; copies each and tries it on the copy. What is left when the
+    /// time is over stays due.
     /// - Throws: `ServiceError` of code `noSpace` when there is no room for copies.
     mutating func settle(
-        into folder: SafeRoot, layout: ServiceLayout, inspector: any ImageInspecting, at now: Double
+        into folder: SafeRoot, layout: ServiceLayout, inspector: any ImageInspecting, at now: Double,
+        isOutOfTime: () -> Bool
     ) throws {
         for file in settling.due(at: now) {
+            if isOutOfTime() { return }
             let name = DropName(file.path.name)
             let opened: OpenFile
             do {

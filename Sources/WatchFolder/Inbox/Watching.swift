@@ -48,7 +48,7 @@ final class Watching: Sendable {
         watcher.start()
     }
 
-    private func take(_ event: WatchEvent, logger: Logger) {
+    func take(_ event: WatchEvent, logger: Logger) {
         state.withLock { state in
             switch event {
             case .ready:

@@ -10,10 +10,17 @@ extension Service {
     }
 
     /// Makes drops of what has settled.
-    func acceptGathered() throws {
+    func acceptGathered(until end: Double) throws {
         let (gatherings, waiting) = view.gather()
         waitReasons = waiting
-        for gathering in gatherings { try accept(gathering) }
+        hasMoreToAccept = false
+        for gathering in gatherings {
+            if clock.uptime() >= end {
+                hasMoreToAccept = true
+                return
+            }
+            try accept(gathering)
+        }
     }
 
     private func accept(_ gathering: Gathering) throws {

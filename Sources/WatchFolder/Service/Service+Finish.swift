@@ -4,11 +4,11 @@ import Rules
 
 extension Service {
     /// Makes finished renders visible, oldest first. A render that cannot be trusted costs its job one attempt.
-    func publishRendered() throws {
+    func publishRendered(until end: Double = .infinity) throws {
         let waiting = try ledger.jobs(in: [.rendered, .publishing])
         guard !waiting.isEmpty else { return }
         let drops = Dictionary(uniqueKeysWithValues: try ledger.openDrops().map { ($0.id, $0) })
-        for job in waiting {
+        for job in waiting where clock.uptime() < end {
             guard let drop = drops[job.drop] else { continue }
             do {
                 try publisher.publish(job, of: drop)
@@ -143,10 +143,31 @@ extension Service {
 
     // MARK: House
 
-    /// Removes copies of pictures that no job needs, oldest first, above the limit.
     func keepHouse() throws {
         guard clock.uptime() >= nextHousekeeping else { return }
         nextHousekeeping = clock.uptime() + 600
+        try trimSnapshots()
+        if let retention = options.retention { try trimReturned(olderThan: retention) }
+    }
+
+    /// Removes inputs from `_done` and `_failed` that were returned longer ago than the limit. The time of the move
+    /// counts (ctime), not that of the picture.
+    private func trimReturned(olderThan seconds: Double) throws {
+        let limit = Int64((clock.now().timeIntervalSince1970 - seconds) * 1e9)
+        let returned: Set<String> = ["_done", "_failed"]
+        let options = ScanOptions(entersFolder: { returned.contains($0) || DropName.isInputFolder($0) })
+        var old: [RelativePath] = []
+        try view.root.scan(.root, options: options) { entry in
+            guard case .file(let file) = entry, returned.contains(file.path.parent.name), file.identity.changed < limit
+            else { return true }
+            old.append(file.path)
+            return true
+        }
+        for path in old { try view.root.remove(path) }
+    }
+
+    /// Removes copies of pictures that no job needs, oldest first, above the limit.
+    private func trimSnapshots() throws {
         let needed = try ledger.neededSnapshots()
         var copies: [(name: String, size: Int64, modified: Int64)] = []
         for name in try FileManager.default.contentsOfDirectory(atPath: layout.snapshots.path) {

@@ -28,13 +28,16 @@ extension Service {
         guarded("scan") { try look() }
         guarded("renames") { try settleMissing() }
         if pause == nil, !isDraining {
+            let settleEnd = clock.uptime() + Self.share
             guarded("settling") {
-                try view.settle(into: snapshotRoot, layout: layout, inspector: inspector, at: clock.uptime())
+                try view.settle(
+                    into: snapshotRoot, layout: layout, inspector: inspector, at: clock.uptime(),
+                    isOutOfTime: { [clock] in clock.uptime() >= settleEnd })
             }
-            guarded("acceptance") { try acceptGathered() }
+            guarded("acceptance") { try acceptGathered(until: clock.uptime() + Self.share) }
         }
         guarded("workers") { try pool.supervise() }
-        if pause == nil { guarded("publishing") { try publishRendered() } }
+        if pause == nil { guarded("publishing") { try publishRendered(until: clock.uptime() + Self.share) } }
         if pause == nil { guarded("log") { try logFailures() } }
         if pause == nil { guarded("returning inputs") { try returnInputs() } }
         guarded("status") { try writeStatus() }
@@ -60,6 +63,10 @@ extension Service {
         return ServiceError(.storage, intake.message, hint: intake.hint, cause: "errno \(intake.errno)")
     }
 
+    /// Longest time of one kind of work in one round, in seconds: the status stays fresh and deletions are noticed
+    /// while thousands of files wait.
+    private static let share = 0.3
+
     // MARK: Waiting
 
     private func rest() {
@@ -71,6 +78,7 @@ extension Service {
         let now = clock.uptime()
         var next = min(nextStatus, nextRules, nextFullScan)
         if let settled = view.settling.nextDeadline { next = min(next, settled) }
+        if hasMoreToAccept { next = now }
         if !view.missing.isEmpty { next = min(next, now + Self.renameGrace / 2) }
         for (path, since) in view.readySince where waitReasons[path] != nil {
             let due = since + options.pairWait

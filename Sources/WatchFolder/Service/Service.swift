@@ -35,7 +35,8 @@ public final class Service {
     var nextSpaceCheck = 0.0
     var nextHousekeeping = 0.0
     var isDraining = false
-    var lastStatusText = ""
+    /// Gathered files were left for the next round.
+    var hasMoreToAccept = false
     /// Why nothing is taken in or published now, if so.
     var pause: String?
 

@@ -28,6 +28,8 @@ public struct ServiceOptions: Sendable, Hashable {
     public var minimumFreeBytes: Int64 = 64 << 20
     /// Bytes of pictures of finished jobs that are kept for films dropped back.
     public var snapshotBytes: Int64 = 4 << 30
+    /// Age at which inputs in `_done` and `_failed` are deleted; nil keeps them.
+    public var retention: Double?
     /// Before a worker that died is started again; doubles while it keeps dying.
     public var workerRestartDelay = 1.0
     public var policy = AttemptPolicy()
