@@ -1,0 +1,114 @@
+import Foundation
+import Generation
+import Media
+import Rules
+import Sampling
+import Tensors
+import WatchFolder
+
+/// The engine as the folder sees it: an order becomes a film and a poster in staging.
+final class FilmEngine: VideoGenerating {
+    private let generator: Generator
+    private let noiseDevice: NoiseDevice
+
+    init(generator: Generator, engine: ServiceConfiguration.Engine) {
+        self.generator = generator
+        noiseDevice = NoiseDevice(engine)
+    }
+
+    var loadedModel: String? { generator.loadedModel }
+
+    func generate(
+        _ order: RenderOrder, into staging: StagingDirectory, progress: @Sendable (RenderProgress) -> Void,
+        isCancelled: @Sendable () -> Bool
+    ) throws -> RenderOutcome {
+        var recorder: FaultRecorder?
+        do {
+            let request = try request(for: order)
+            let sink = try FaultRecorder(
+                FilmSink(path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request)))
+            recorder = sink
+            let result = try withoutActuallyEscaping(progress) { progress in
+                try withoutActuallyEscaping(isCancelled) { isCancelled in
+                    try generator.generate(request, sink: sink) { state in
+                        progress(RenderProgress(state))
+                        return !isCancelled()
+                    }
+                }
+            }
+            try order.verify(film: staging.film.path, request: request)
+            try PosterWriter.write(result.poster, to: staging.poster.path)
+            return RenderOutcome(
+                filmSHA256: try WatchFolder.Digest.ofFile(staging.film.path),
+                posterSHA256: try WatchFolder.Digest.ofFile(staging.poster.path),
+                report: try result.report.fields())
+        } catch {
+            throw Self.serviceError(recorder?.fault ?? error)
+        }
+    }
+
+    // MARK: The request
+
+    private func request(for order: RenderOrder) throws -> GenerationRequest {
+        var image: RGBImage?
+        if let snapshot = order.imageSnapshot { image = try ImageDecoder.decode(path: snapshot.path) }
+        var request = GenerationRequest(order.settings, prompt: order.promptUsed, image: image, seed: order.seed)
+        request.noiseDevice = noiseDevice
+        return request
+    }
+
+    // MARK: Errors
+
+    /// The folder's word for an engine's error: its code decides about a retry.
+    static func serviceError(_ error: any Error) -> any Error {
+        switch error {
+        case is CancellationError: return error
+        case let error as GenerationError where error.code == .cancelled: return CancellationError()
+        case let error as GenerationError:
+            return ServiceError(code(error.code), sentence(error.message), hint: sentence(error.hint))
+        case let error as MediaError:
+            let full = error.code == .io && [ENOSPC, EDQUOT].contains(error.errno ?? 0)
+            let code: ServiceError.Code = full ? .noSpace : error.code == .io ? .storage : .badInput
+            return ServiceError(code, sentence(error.message), hint: sentence(error.hint))
+        default:
+            return ServiceError.wrapping(error)
+        }
+    }
+
+    private static func code(_ code: GenerationError.Code) -> ServiceError.Code {
+        switch code {
+        case .request, .model: .badSettings
+        case .manifest, .weights: .configuration
+        case .memory: .outOfMemory
+        case .output: .storage
+        case .backend: .deviceLost
+        case .cancelled: .interrupted
+        }
+    }
+
+    private static func sentence(_ text: String) -> String {
+        guard let first = text.first else { return text }
+        return first.uppercased() + text.dropFirst() + (text.hasSuffix(".") ? "" : ".")
+    }
+}
+
+/// Keeps the error of the sink it wraps, which says more than the engine's summary of it.
+private final class FaultRecorder: FrameSink {
+    private let inner: any FrameSink
+    private(set) var fault: (any Error)?
+
+    init(_ inner: any FrameSink) { self.inner = inner }
+
+    func append(_ frames: [UInt8], count: Int) throws {
+        try recording { try inner.append(frames, count: count) }
+    }
+
+    func finish() throws { try recording { try inner.finish() } }
+
+    private func recording(_ work: () throws -> Void) throws {
+        do { try work() } catch {
+            fault = error
+            throw error
+        }
+    }
+}

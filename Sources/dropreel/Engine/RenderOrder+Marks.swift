@@ -1,0 +1,54 @@
+import Foundation
+import Generation
+import Media
+import WatchFolder
+
+extension RenderOrder {
+    /// What the film says about itself, in words, as JSON, and as the marks of synthetic media.
+    func marks(request: GenerationRequest) throws -> VideoMarks {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return VideoMarks(
+            comment: comment(request), dropreel: String(decoding: try encoder.encode(metadata), as: UTF8.self),
+            aigc: try AIGCLabel(contentProducer: "Dropreel", produceID: jobID.text).json,
+            xmp: SyntheticMediaXMP.packet(creatorTool: "Dropreel \(ProgramVersion.current)"))
+    }
+
+    /// Reads the finished film back.
+    /// - Throws: `ServiceError` of code `storage` when it is not what was written.
+    func verify(film: String, request: GenerationRequest) throws {
+        let found = try VideoMetadata.read(path: film)
+        guard found.marks == (try marks(request: request)), found.frameCount == request.frameCount,
+            found.width == request.size.width, found.height == request.size.height
+        else {
+            throw ServiceError(
+                .storage, "The film was not on the disk as it was written.", hint: "Check the disk; the job runs again.")
+        }
+    }
+
+    private func comment(_ request: GenerationRequest) -> String {
+        let kind = imageSnapshot == nil ? "text to video" : "image to video"
+        return """
+            Made by a generative model. Prompt: \(promptUsed) | \(kind), model \(request.model), seed \(seed), \
+            \(request.steps) steps, \(request.sampler.rawValue), \(request.size), \(request.frameCount) frames at \
+            \(request.framesPerSecond) fps, attention \(request.attention.rawValue)
+            """
+    }
+}
+
+extension GenerationReport {
+    /// The report as fields of the JSON log; stages become `timings`.
+    func fields() throws -> [String: JSONValue] {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        var fields = try JSONDecoder().decode(JSONValue.self, from: encoder.encode(self)).objectValue ?? [:]
+        var timings: [String: JSONValue] = [:]
+        for stage in stages {
+            let earlier = timings[stage.stage.rawValue]?.numberValue ?? 0
+            timings[stage.stage.rawValue] = .number(((earlier + stage.seconds) * 1000).rounded() / 1000)
+        }
+        fields["timings"] = .object(timings)
+        fields["stages"] = nil
+        return fields
+    }
+}
