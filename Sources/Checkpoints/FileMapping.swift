@@ -46,6 +46,7 @@ final class FileMapping: @unchecked Sendable {
     }
 
     deinit {
+        guard isMapped else { return bytes.deallocate() }
         if let start = bytes.baseAddress {
             munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
         }
