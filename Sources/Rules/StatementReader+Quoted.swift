@@ -42,7 +42,12 @@ extension StatementReader {
                 index += 1
             }
         }
-        return nil
+        // None ends the value: the first ends the text, and what follows is reported.
+        var index = column + 1
+        while index < line.count, !any.contains(line[index]) {
+            index += line[index] == "\\" && Quotes.hasEscapes(opening) ? 2 : 1
+        }
+        return index < line.count ? index : nil
     }
 
     private func endsValue(_ index: Int, inList: Bool, inBrackets: Bool) -> Bool {
@@ -96,6 +101,7 @@ extension StatementReader {
         }
         let shown = String(repeating: Character(mark), count: 3)
         report(.syntax, "\(name): the text begun with \(shown) is not closed", hint: "End it with \(shown).")
+        while row + 1 < lines.count, !startsStatement(row + 1) { row += 1 }
         return nil
     }
 

@@ -89,7 +89,7 @@ extension StatementReader {
         while true {
             skipBlanks()
             if isAtEndOrComment {
-                guard row + 1 < lines.count, !startsStatement(row + 1) else {
+                guard row + 1 < lines.count, !startsStatement(row + 1, afterValue: wantsComma) else {
                     report(
                         line: firstLine + openRow, column: openColumn + 1, .syntax, "\(name): the list is not closed",
                         hint: "End it with ].")
@@ -135,10 +135,11 @@ extension StatementReader {
         }
     }
 
-    /// Whether a row begins with a known name and `=`: then whatever was open before it was forgotten.
-    private func startsStatement(_ row: Int) -> Bool {
+    /// Whether a row begins with a known name and `=`: then whatever was open before it was forgotten. After a value
+    /// without a comma any name will do.
+    func startsStatement(_ row: Int, afterValue: Bool = false) -> Bool {
         guard let separator = lines[row].firstIndex(where: { Self.isSeparator($0) }) else { return false }
-        let name = Array(lines[row][..<separator]).trimmedText
-        return vocabulary.isKnown(Statement.fold(name))
+        let name = lines[row][..<separator].trimmedText
+        return afterValue || vocabulary.isKnown(Statement.fold(name))
     }
 }

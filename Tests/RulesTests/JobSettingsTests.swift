@@ -1,0 +1,153 @@
+import Foundation
+import Testing
+
+@testable import Rules
+
+@Suite("Effective settings")
+struct JobSettingsTests {
+    @Test("upstream's defaults, text to video")
+    func textDefaults() throws {
+        let job = try Fixture.jobs("", prompts: "a cat", models: Fixture.models)[0]
+        #expect(job.model == Setting("Wan2.1-1.3B", .standard))
+        #expect(job.size == PixelSize(width: 832, height: 480))
+        #expect(job.steps.value == 4)
+        #expect(job.seed == Setting(.fixed(0), .standard))
+        #expect(job.frames == Setting(81, .model("Wan2.1-1.3B")))
+        #expect(job.fps.value == 16)
+        #expect(job.sampler.value == .sde)
+        #expect(job.sigmaMax.value == 80)
+        #expect(job.boundary.value == 0.9)
+        #expect(job.attention.value == .sagesla)
+        #expect(job.slaTopK.value == 0.1)
+        #expect(job.after.value == .move)
+        #expect(job.prompt == Setting("a cat", Origin("cat.prompt line 1")))
+    }
+
+    @Test("upstream's defaults, image to video")
+    func imageDefaults() throws {
+        let job = try Fixture.jobs("", prompts: "a cat", mode: .imageToVideo, models: Fixture.models)[0]
+        #expect(job.model.value == "Wan2.2-A14B")
+        #expect(job.size == PixelSize(width: 1280, height: 720))
+        #expect(job.sampler == Setting(.ode, .model("Wan2.2-A14B")))
+        #expect(job.sigmaMax.value == 200)
+        #expect(job.adaptiveResolution.value)
+    }
+
+    @Test("an image keeps its shape unless somebody asked for one")
+    func adaptive() throws {
+        func adaptive(_ rule: String) throws -> Bool {
+            try Fixture.jobs(rule, prompts: "x", mode: .imageToVideo)[0].adaptiveResolution.value
+        }
+        #expect(try adaptive("resolution = 480p"))
+        #expect(try !adaptive("aspect_ratio = 9:16"))
+        #expect(try !adaptive("resolution = 640x368"))
+        #expect(try adaptive("aspect_ratio = 9:16\nadaptive_resolution = yes"))
+        #expect(try !adaptive("adaptive_resolution = no"))
+    }
+
+    @Test("a family's name means the member that suits the job")
+    func family() throws {
+        #expect(try Fixture.jobs("model = wan", prompts: "x")[0].model.value == "Wan2.1-1.3B")
+        #expect(try Fixture.jobs("model = WAN", prompts: "x", mode: .imageToVideo)[0].model.value == "Wan2.2-A14B")
+    }
+
+    @Test(
+        "what a model cannot do",
+        arguments: [
+            ("model = Wan2.2-A14B", "line 1: model: Wan2.2-A14B does not make text to video"),
+            ("model = Wan2.1-13B", "line 1: model: Wan2.1-13B is not installed; did you mean Wan2.1-1.3B?"),
+            ("resolution = 490p", "line 1: resolution: Wan2.1-1.3B has no 490p; did you mean 480p?"),
+            ("aspect_ratio = 2:1", "line 1: aspect_ratio: 2:1 is not legal at 480p"),
+            ("resolution = 640x360", "line 1: resolution: 640x360: both sides must be multiples of 16"),
+            ("resolution = 1920x1088", "line 1: resolution: 1920x1088 is too large for Wan2.1-1.3B"),
+            ("resolution = 32x32", "line 1: resolution: 32x32 is not legal for Wan2.1-1.3B"),
+            ("frames = 29", "line 1: frames: 29 is not legal for Wan2.1-1.3B"),
+            ("model = Mini\nattention = sagesla", "line 2: attention: Mini has no sagesla"),
+        ])
+    func unsuited(_ rule: String, _ expected: String) {
+        let error = #expect(throws: RuleProblems.self) { _ = try Fixture.jobs(rule, prompts: "x") }
+        #expect(error?.all.map(\.located) == [expected])
+    }
+
+    @Test("the nearest legal sizes are named")
+    func nearest() {
+        let error = #expect(throws: RuleProblems.self) { _ = try Fixture.jobs("resolution = 640x360", prompts: "x") }
+        #expect(error?.first.hint == "The nearest sizes are 640x352 and 640x368.")
+    }
+
+    @Test("several things a model cannot do are all told")
+    func several() {
+        let error = #expect(throws: RuleProblems.self) {
+            _ = try Fixture.jobs("model = Mini\nframes = 85\nresolution = 480p", prompts: "x")
+        }
+        #expect(error?.all.map(\.line) == [2, 3])
+    }
+
+    @Test("prefix and suffix go round the prompt")
+    func usedPrompt() throws {
+        let job = try Fixture.jobs(
+            "prompt_prefix = \"cinematic, \"\nprompt_suffix = soft light", prompts: "a  cat\nsleeps")[0]
+        #expect(job.usedPrompt == "cinematic, a cat sleeps soft light")
+        #expect(job.prompt.value == "a  cat\nsleeps")
+    }
+
+    @Test("a drawn seed replaces random only")
+    func seeds() throws {
+        var random = try Fixture.jobs("seed = random", prompts: "x")[0]
+        #expect(random.fixedSeed == nil)
+        random.fixSeed(7)
+        #expect(random.fixedSeed == 7)
+        #expect(random.seed.origin == Origin("rules/a.toml line 1"))
+        random.fixSeed(8)
+        #expect(random.fixedSeed == 7)
+    }
+
+    @Test("settings survive JSON")
+    func codable() throws {
+        for rule in ["", "seed = random", "seed = 9223372036854775807\nboundary = 0.875"] {
+            let job = try Fixture.jobs(rule, prompts: "a \"cat\"")[0]
+            let data = try JSONEncoder().encode(job)
+            #expect(try JSONDecoder().decode(JobSettings.self, from: data) == job)
+        }
+    }
+
+    @Test("the explanation names every setting, its value and origin")
+    func explanation() throws {
+        let job = try Fixture.jobs("steps = 2\nsla_topk = 0.15", prompts: "say \"hi\"")[0]
+        #expect(job.lines.map(\.name) == SettingName.allCases.map(\.rawValue))
+        #expect(job.lines[4] == JobSettings.Line(name: "steps", value: "2", origin: "rules/a.toml line 1"))
+        let text = job.explanation
+        #expect(text.hasPrefix("text to video, 832x480\n"))
+        #expect(text.contains("sla_topk            = 0.15"))
+        #expect(text.contains("prompt              = \"say \\\"hi\\\"\""))
+        let object = try JSONSerialization.jsonObject(with: Data(try job.explanationJSON().utf8)) as? [String: Any]
+        let steps = object?["steps"] as? [String: Any]
+        #expect(steps?["value"] as? Int == 2)
+        #expect(steps?["origin"] as? String == "rules/a.toml line 1")
+        #expect(object?["used_prompt"] as? String == "say \"hi\"")
+    }
+
+    @Test("what the explanation writes can be read back")
+    func readBack() throws {
+        let job = try Fixture.jobs("prompt_suffix = \"a\\tb\\\\\"\nboundary = 0.875", prompts: "x \"y\"\nz")[0]
+        let text = job.lines.map { "\($0.name) = \($0.value)" }.joined(separator: "\n")
+        var again = try JobExpansion.jobs(
+            folder: try Fixture.layer(text), promptFile: nil, mode: job.mode, models: Fixture.all)[0]
+        #expect(again.lines.map(\.value) == job.lines.map(\.value))
+        again.mode = job.mode
+        #expect(again.size == job.size)
+    }
+
+    @Test("the table is complete, its examples are legal, and the example file holds them")
+    func table() throws {
+        #expect(SettingDefinition.all.map(\.name) == SettingName.allCases)
+        for definition in SettingDefinition.all {
+            #expect(try Fixture.layer(definition.example)[definition.name] != nil)
+            #expect(SettingDefinition.commentedFile.contains("# \(definition.example)\n"))
+        }
+        #expect(try Fixture.layer(SettingDefinition.commentedFile).values.isEmpty)
+        let rows =
+            try JSONSerialization.jsonObject(with: Data(try SettingDefinition.allJSON().utf8)) as? [[String: String]]
+        #expect(rows?.count == SettingName.allCases.count)
+    }
+}
