@@ -78,7 +78,9 @@ final class PackedKeys: @unchecked Sendable {
         vStride = kernels.panel_floats(block, dim)
         let headFloats = blockCount * (kStride + vStride)
         storage = HostStorage(byteCount: max(1, heads * headFloats) * 4)
-        let (memory, blockCount, kStride, vStride) = (storage.memory.floats, self.blockCount, self.kStride, self.vStride)
+        let (memory, blockCount, kStride, vStride) = (
+            storage.memory.floats, self.blockCount, self.kStride, self.vStride
+        )
         let perHead = headStride ?? dim
         backend.pool.run(heads * blockCount) { index, _ in
             let (head, block) = (index / blockCount, index % blockCount)

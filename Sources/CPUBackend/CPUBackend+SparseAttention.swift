@@ -41,10 +41,21 @@ extension CPUBackend {
     }
 
     private func choose(_ p: SparseProblem, into chosen: UnsafeMutablePointer<Int32>) {
+        let (pool, kernels) = (self.pool, self.kernels)
+        let choices = UnsafeMutablePointer<BlockChoice?>.allocate(capacity: p.heads)
+        choices.initialize(repeating: nil, count: p.heads)
+        defer {
+            choices.deinitialize(count: p.heads)
+            choices.deallocate()
+        }
         pool.run(p.heads) { head, _ in
-            BlockChoice.choose(
+            choices[head] = BlockChoice(
                 q: p.q + head * p.dim, k: p.k + head * p.dim, stride: p.stride, tokens: p.tokens, dim: p.dim,
-                options: p.sizes, into: chosen + head * p.sizes.queryBlocks * p.sizes.selected)
+                sizes: p.sizes, kernels: kernels)
+        }
+        pool.run(p.heads * p.sizes.queryBlocks) { index, _ in
+            choices[index / p.sizes.queryBlocks]?.choose(
+                index % p.sizes.queryBlocks, into: chosen + index * p.sizes.selected)
         }
     }
 

@@ -34,6 +34,11 @@ public final class CPUBackend: Backend {
     }()
 
     public func synchronize() {}
+
+    /// Calls `body` for every index below `count` on the backend's threads, and returns when all are done.
+    public func parallel(_ count: Int, _ body: (Int) -> Void) {
+        pool.run(count) { index, _ in body(index) }
+    }
 }
 
 /// Host memory of the CPU backend.

@@ -85,7 +85,8 @@ import Testing
                 k: try Guarded(backend, [s.keys, 1, s.dim], k).tensor,
                 v: try Guarded(backend, [s.keys, 1, s.dim], v).tensor, scale: 1,
                 bias: try Guarded(backend, [s.keys], bias).tensor, into: output.tensor)
-            let expected = Self.reference(q, k, v, s, scale: 1, bias: { _, _, _ in 0 }, visible: { _, _ in Array(range) })
+            let expected = Self.reference(
+                q, k, v, s, scale: 1, bias: { _, _, _ in 0 }, visible: { _, _ in Array(range) })
             #expect(relativeError(output.values(backend), expected) < 2e-6)
         }
     }

@@ -43,7 +43,9 @@ import Testing
         Case(kernel: (2, 2, 4), channels: (3, 5), size: (3, 6, 8), zeros: 1, geometry: .init(padLeft: 3, padRight: 2)),
     ]
 
-    static func reference(_ c: Case, _ x: [Float], _ history: [Float], _ w: [Float], _ bias: [Float], _ residual: [Float])
+    static func reference(
+        _ c: Case, _ x: [Float], _ history: [Float], _ w: [Float], _ bias: [Float], _ residual: [Float]
+    )
         -> [Double]
     {
         let (outT, outH, outW) = c.output

@@ -6,7 +6,12 @@ struct GoldenFile {
     private struct Entry: Decodable {
         let dtype: String
         let shape: [Int]
-        let data_offsets: [Int]
+        let dataOffsets: [Int]
+
+        private enum CodingKeys: String, CodingKey {
+            case dtype, shape
+            case dataOffsets = "data_offsets"
+        }
     }
 
     private let tensors: [String: HostTensor]
@@ -19,7 +24,7 @@ struct GoldenFile {
         let types: [String: DType] = ["F32": .f32, "BF16": .bf16, "I32": .i32, "I8": .i8, "U8": .u8]
         tensors = Dictionary(
             uniqueKeysWithValues: entries.map { name, entry in
-                let bytes = [UInt8](data[(8 + length + entry.data_offsets[0])..<(8 + length + entry.data_offsets[1])])
+                let bytes = [UInt8](data[(8 + length + entry.dataOffsets[0])..<(8 + length + entry.dataOffsets[1])])
                 return (name, HostTensor(name: name, shape: entry.shape, dtype: types[entry.dtype]!, copying: bytes))
             })
     }

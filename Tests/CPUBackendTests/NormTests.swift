@@ -26,21 +26,28 @@ import Testing
         let (weight, bias) = (random.normal(dim), random.normal(dim))
         let (w, b) = (try Guarded(backend, [dim], weight), try Guarded(backend, [dim], bias))
         let input = try Guarded(backend, [n, dim], x)
-        func check(_ run: (Tensor) -> Void, _ expected: (Double, Int) -> Double) throws {
+        func check(_ run: (Tensor) -> Void, is expected: (Double, Int) -> Double) throws {
             let output = try Guarded(backend, [n, dim])
             run(output.tensor)
             let reference = Self.rows(x, dim) { normalised($0).enumerated().map { expected($1, $0) } }
             let values = output.values(backend)
             // One channel has no variance: its norm is 0, and only the weights are left to compare.
-            #expect(relativeError(values, reference) < 3e-6 || (dim == 1 && zip(values, reference).allSatisfy { abs(Double($0) - $1) < 1e-6 }))
+            #expect(
+                relativeError(values, reference) < 3e-6
+                    || (dim == 1 && zip(values, reference).allSatisfy { abs(Double($0) - $1) < 1e-6 }))
         }
-        try check({ backend.layerNorm(input.tensor, weight: nil, bias: nil, epsilon: 1e-6, into: $0) }) { x, _ in x }
-        try check({ backend.layerNorm(input.tensor, weight: w.tensor, bias: b.tensor, epsilon: 1e-6, into: $0) }) {
-            $0 * Double(weight[$1]) + Double(bias[$1])
-        }
-        try check({ backend.modulatedNorm(input.tensor, shift: b.tensor, scale: w.tensor, epsilon: 1e-6, into: $0) }) {
-            $0 * (1 + Double(weight[$1])) + Double(bias[$1])
-        }
+        try check(
+            { backend.layerNorm(input.tensor, weight: nil, bias: nil, epsilon: 1e-6, into: $0) }, is: { x, _ in x })
+        try check(
+            { backend.layerNorm(input.tensor, weight: w.tensor, bias: b.tensor, epsilon: 1e-6, into: $0) },
+            is: {
+                $0 * Double(weight[$1]) + Double(bias[$1])
+            })
+        try check(
+            { backend.modulatedNorm(input.tensor, shift: b.tensor, scale: w.tensor, epsilon: 1e-6, into: $0) },
+            is: {
+                $0 * (1 + Double(weight[$1])) + Double(bias[$1])
+            })
     }
 
     @Test(arguments: backends, shapes) func rms(_ backend: CPUBackend, _ shape: (rows: Int, dim: Int)) throws {
@@ -71,7 +78,9 @@ import Testing
             let length = max(1e-12, row.reduce(0) { $0 + $1 * $1 }.squareRoot())
             return row.enumerated().map { $1 / length * Double(dim).squareRoot() * Double(gamma[$0]) }
         }
-        let cases: [(Activation?, (Double) -> Double)] = [(nil, { $0 }), (.silu, { $0 / (1 + exp(-$0)) }), (.geluTanh, gelu)]
+        let cases: [(Activation?, (Double) -> Double)] = [
+            (nil, { $0 }), (.silu, { $0 / (1 + exp(-$0)) }), (.geluTanh, gelu),
+        ]
         for (activation, function) in cases {
             let output = try Guarded(backend, [n, 1, dim])
             backend.channelNorm(

@@ -71,14 +71,16 @@ import Testing
             (201, 2, SparseAttentionOptions(topK: 0.5, queryBlock: 128, keyBlock: 64)),
             (97, 1, SparseAttentionOptions(topK: 0.01, queryBlock: 16, keyBlock: 24)),
             (33, 1, SparseAttentionOptions(topK: 1, queryBlock: 64, keyBlock: 128)),
-        ]) func exact(_ backend: CPUBackend, _ c: (tokens: Int, heads: Int, options: SparseAttentionOptions)) throws {
+        ]) func exact(_ backend: CPUBackend, _ c: (tokens: Int, heads: Int, options: SparseAttentionOptions)) throws
+    {
         let (tokens, heads, dim) = (c.tokens, c.heads, 32)
         var random = Values(seed: 19)
         let count = tokens * heads * dim
         let (q, k, v) = (random.normal(count), random.normal(count).map { $0 + 2 }, random.normal(count))
         let (weight, bias) = (random.normal(dim * dim, scale: 0.2), random.normal(dim))
         let layer = try backend.makeLinear(
-            .dense(weight: HostTensor(shape: [dim, dim], values: weight), bias: HostTensor(shape: [dim], values: bias)),
+            .dense(
+                weight: HostTensor(shape: [dim, dim], values: weight), bias: HostTensor(shape: [dim], values: bias)),
             precision: .float)
         let choice = Self.choice(q, k, tokens, heads, dim, c.options)
         let shape = [tokens, heads, dim]
@@ -110,7 +112,8 @@ import Testing
     /// Equal scores: the earlier block.
     @Test func tiesGoToTheEarlierBlock() throws {
         let backend = CPUBackend(threads: 1)
-        let zeros = try backend.upload(HostTensor(shape: [64, 1, 8], values: [Float](repeating: 0, count: 512)), as: .f32)
+        let zeros = try backend.upload(
+            HostTensor(shape: [64, 1, 8], values: [Float](repeating: 0, count: 512)), as: .f32)
         let blocks = try backend.allocate([1, 2, 2], .i32)
         let output = try backend.allocate([64, 1, 8], .f32)
         backend.sparseLinearAttention(

@@ -42,11 +42,22 @@ static void copy_band(const struct dk_convolution *c, const float *frame, long r
     }
 }
 
-INLINE void finish_pixel(const struct dk_convolution *c, const float *sum, long pixel, long j, long n) {
-    float *out = c->result + pixel * c->out + j;
+/// Writes `n` channels from `j` on of `count` pixels.
+INLINE void finish_pixels(const struct dk_convolution *c, const float *sum, long stride, long pixel, long count, long j,
+                          long n) {
     const float *bias = c->bias ? c->bias + j : NULL;
-    const float *residual = c->residual ? c->residual + pixel * c->out + j : NULL;
-    for (long i = 0; i < n; i++) out[i] = sum[i] + (bias ? bias[i] : 0) + (residual ? residual[i] : 0);
+    for (long r = 0; r < count; r++, sum += stride) {
+        float *out = c->result + (pixel + r) * c->out + j;
+        const float *residual = c->residual ? c->residual + (pixel + r) * c->out + j : NULL;
+        long i = 0;
+        for (; i + VW <= n; i += VW) {
+            vf v = load(sum + i);
+            if (bias) v += load(bias + i);
+            if (residual) v += load(residual + i);
+            store(out + i, v);
+        }
+        for (; i < n; i++) out[i] = sum[i] + (bias ? bias[i] : 0) + (residual ? residual[i] : 0);
+    }
 }
 
 /// Output frames `[frame0, frame1)`, rows `[row0, row1)`.
@@ -81,17 +92,21 @@ static void convolve(const struct dk_convolution *c, long frame0, long frame1, l
         for (long j = 0; j < c->out; j += NR) {
             const long columns = group_width(c->out, j);
             const float *b = c->panels + j * depth + skipped * c->kh * c->kw * c->in * columns;
-            for (long p = 0; p < pixels; p += MR) {
-                const long n = least(MR, pixels - p);
-                const float *at[MR];
-                float sum[MR * NR];
-                for (long r = 0; r < MR; r++) {
-                    const long q = p + (r < n ? r : 0), y = q / c->out_width, x = q % c->out_width;
+            const long height = columns == NR ? MR : TALL;
+            for (long p = 0; p < pixels; p += height) {
+                const long n = least(height, pixels - p);
+                const float *at[TALL > MR ? TALL : MR];
+                float sum[(TALL > MR ? TALL : MR) * NR];
+                long y = p / c->out_width, x = p % c->out_width;
+                for (long r = 0; r < height; r++) {
                     at[r] = origin + (y * c->stride_h * width + x * c->stride_w) * c->in;
+                    if (r + 1 < n && ++x == c->out_width) {
+                        x = 0;
+                        y++;
+                    }
                 }
-                (columns == NR ? tile_full : tile_half)(at, taps, count, c->in, b, sum, NR, 0);
-                for (long r = 0; r < n; r++)
-                    finish_pixel(c, sum + r * NR, first_pixel + p + r, j, least(columns, c->out - j));
+                (columns == NR ? tile_full : tile_tall)(at, taps, count, c->in, b, sum, columns, 0);
+                finish_pixels(c, sum, columns, first_pixel + p, n, j, least(columns, c->out - j));
             }
         }
     }

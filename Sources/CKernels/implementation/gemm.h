@@ -1,26 +1,30 @@
 // The matrix product everything dense goes through.
 
-/// One tile `[MR, width * VW]` of C: `C (+)= sum over taps and depth of rows[i][tap + d] * b[tap][d]`.
+/// Rows of a tile that is half a panel wide: as many sums as a full tile has, where there are registers for the rows'
+/// addresses.
+#define TALL (VW == 16 ? MR : 2 * MR)
+
+/// One tile `[height, width * VW]` of C: `C (+)= sum over taps and depth of rows[i][tap + d] * b[tap][d]`.
 ///
-/// - rows: MR rows of A.
+/// - rows: `height` rows of A.
 /// - taps: byte offsets from each row's start, one for each run of `depth` values.
 /// - b: one panel group `[taps * depth, width * VW]`.
-INLINE void tile(const int width, const float *const *rows, const ptrdiff_t *taps, long tap_count, long depth,
-                 const float *b, float *c, long c_stride, int accumulate) {
-    vf sum[MR][2];
+INLINE void tile(const int height, const int width, const float *const *rows, const ptrdiff_t *taps, long tap_count,
+                 long depth, const float *b, float *c, long c_stride, int accumulate) {
+    vf sum[TALL > MR ? TALL : MR][2];
 #pragma clang loop unroll(full)
-    for (int i = 0; i < MR; i++) {
+    for (int i = 0; i < height; i++) {
         sum[i][0] = splat(0);
         sum[i][1] = splat(0);
     }
     for (long t = 0; t < tap_count; t++) {
-        const float *a[MR];
+        const float *a[TALL > MR ? TALL : MR];
 #pragma clang loop unroll(full)
-        for (int i = 0; i < MR; i++) a[i] = (const float *)((uintptr_t)rows[i] + (uintptr_t)taps[t]);
+        for (int i = 0; i < height; i++) a[i] = (const float *)((uintptr_t)rows[i] + (uintptr_t)taps[t]);
         for (long d = 0; d < depth; d++) {
             const vf b0 = load(b), b1 = width == 2 ? load(b + VW) : splat(0);
 #pragma clang loop unroll(full)
-            for (int i = 0; i < MR; i++) {
+            for (int i = 0; i < height; i++) {
                 const vf x = splat(a[i][d]);
                 sum[i][0] += x * b0;
                 if (width == 2) sum[i][1] += x * b1;
@@ -29,7 +33,7 @@ INLINE void tile(const int width, const float *const *rows, const ptrdiff_t *tap
         }
     }
 #pragma clang loop unroll(full)
-    for (int i = 0; i < MR; i++) {
+    for (int i = 0; i < height; i++) {
         float *out = c + i * c_stride;
         if (accumulate) {
             store(out, load(out) + sum[i][0]);
@@ -41,15 +45,15 @@ INLINE void tile(const int width, const float *const *rows, const ptrdiff_t *tap
     }
 }
 
-static __attribute__((noinline)) void tile_full(const float *const *rows, const ptrdiff_t *taps, long tap_count,
-                                                long depth, const float *b, float *c, long c_stride, int accumulate) {
-    tile(2, rows, taps, tap_count, depth, b, c, c_stride, accumulate);
-}
+#define TILE(name, height, width)                                                                                      \
+    static __attribute__((noinline)) void name(const float *const *rows, const ptrdiff_t *taps, long tap_count,        \
+                                               long depth, const float *b, float *c, long c_stride, int accumulate) {  \
+        tile(height, width, rows, taps, tap_count, depth, b, c, c_stride, accumulate);                                 \
+    }
 
-static __attribute__((noinline)) void tile_half(const float *const *rows, const ptrdiff_t *taps, long tap_count,
-                                                long depth, const float *b, float *c, long c_stride, int accumulate) {
-    tile(1, rows, taps, tap_count, depth, b, c, c_stride, accumulate);
-}
+TILE(tile_full, MR, 2)
+TILE(tile_half, MR, 1)
+TILE(tile_tall, TALL, 1)
 
 /// A tile of which only `count` <= MR rows exist.
 INLINE void tile_rows(long width, long count, const float **rows, const ptrdiff_t *taps, long tap_count, long depth,

@@ -175,6 +175,9 @@ static void dot_block(const code_t *codes, long code_stride, long row0, long m, 
     for (long m0 = 0; m0 < m; m0 += block) {
         const long m1 = least(m, m0 + block);
         const char *group = groups;
+        float row_scale[MR * 16];
+        for (long i = 0; i < block; i++)
+            row_scale[i] = x_scale[(row0 + least(m0 + i, m - 1)) / BLOCK * scale_stride];
         for (long j = 0; j < n; j += NR) {
             const long width = group_width(n, j);
             const float ws = weight_scale[(column0 + j) / BLOCK * scale_stride];
@@ -182,11 +185,8 @@ static void dot_block(const code_t *codes, long code_stride, long row0, long m, 
                 const long count = least(MR, m1 - i);
                 const code_t *rows[MR];
                 float scale[MR], part[MR * NR];
-                for (long r = 0; r < MR; r++) {
-                    const long row = i + (r < count ? r : 0);
-                    rows[r] = codes + row * code_stride;
-                    scale[r] = x_scale[(row0 + row) / BLOCK * scale_stride] * ws;
-                }
+                for (long r = 0; r < MR; r++) rows[r] = codes + (i + (r < count ? r : 0)) * code_stride;
+                for (long r = 0; r < MR; r++) scale[r] = row_scale[i - m0 + r] * ws;
                 float *out = c + i * c_stride + j;
                 if (count == MR) {
                     (width == NR ? dot_full : dot_half)(rows, group, scale, out, c_stride, accumulate);

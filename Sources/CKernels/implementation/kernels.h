@@ -14,6 +14,7 @@
 #include "linear.h"
 #include "attention.h"
 #include "branch.h"
+#include "choice.h"
 #include "convolution.h"
 
 const struct dk_kernels DK_NAME = {
@@ -33,6 +34,8 @@ const struct dk_kernels DK_NAME = {
     .pack_codes = pack_codes,
     .attention_scratch = attention_scratch,
     .attend = attend,
+    .block_means = block_means,
+    .block_scores = block_scores,
     .branch_scratch = branch_scratch,
     .branch_state = branch_state,
     .branch = branch,

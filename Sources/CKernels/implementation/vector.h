@@ -25,24 +25,40 @@ INLINE vf load_part(const float *p, long n) {
 
 INLINE void store_part(float *p, vf v, long n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
 
+INLINE vf larger(vf a, vf b) { return a > b ? a : b; }
+INLINE vf smaller(vf a, vf b) { return a < b ? a : b; }
+
+typedef float v4 __attribute__((ext_vector_type(4)));
+
+/// Folds a vector to four lanes with `OP`, and those to one.
+#if VW == 16
+typedef float v8 __attribute__((ext_vector_type(8)));
+#define FOLD(v, OP)                                                                                                    \
+    const v8 e0 = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);                                               \
+    const v8 e1 = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);                                         \
+    const v8 e = OP(e0, e1);                                                                                           \
+    const v4 q0 = __builtin_shufflevector(e, e, 0, 1, 2, 3), q1 = __builtin_shufflevector(e, e, 4, 5, 6, 7);           \
+    const v4 q = OP(q0, q1);
+#elif VW == 8
+#define FOLD(v, OP)                                                                                                    \
+    const v4 q0 = __builtin_shufflevector(v, v, 0, 1, 2, 3), q1 = __builtin_shufflevector(v, v, 4, 5, 6, 7);           \
+    const v4 q = OP(q0, q1);
+#else
+#define FOLD(v, OP) const v4 q = v;
+#endif
+#define SUM_OF(a, b) ((a) + (b))
+#define LARGER_OF(a, b) ((a) > (b) ? (a) : (b))
+
 INLINE float sum_lanes(vf v) {
-    float s[VW];
-    memcpy(s, &v, sizeof s);
-    for (int w = VW / 2; w > 0; w /= 2)
-        for (int i = 0; i < w; i++) s[i] += s[i + w];
-    return s[0];
+    FOLD(v, SUM_OF)
+    return (q[0] + q[2]) + (q[1] + q[3]);
 }
 
 INLINE float max_lanes(vf v) {
-    float s[VW];
-    memcpy(s, &v, sizeof s);
-    for (int w = VW / 2; w > 0; w /= 2)
-        for (int i = 0; i < w; i++) s[i] = s[i] > s[i + w] ? s[i] : s[i + w];
-    return s[0];
+    FOLD(v, LARGER_OF)
+    const float a = LARGER_OF(q[0], q[2]), b = LARGER_OF(q[1], q[3]);
+    return LARGER_OF(a, b);
 }
-
-INLINE vf larger(vf a, vf b) { return a > b ? a : b; }
-INLINE vf smaller(vf a, vf b) { return a < b ? a : b; }
 
 /// 1.5 * 2^23: adding and subtracting it rounds to an integer, half to even, for |x| < 2^22.
 #define ROUNDER 12582912.0f

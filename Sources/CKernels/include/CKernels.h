@@ -106,6 +106,8 @@ struct __attribute__((swift_attr("@Sendable"))) dk_kernels {
     // Attention
     long (*attention_scratch)(const struct dk_attention *, long rows);
     void (*attend)(const struct dk_attention *, long row0, long row1, const int32_t *blocks, long count, void *scratch);
+    void (*block_means)(const float *x, long stride, long tokens, long dim, long block, double *out);
+    void (*block_scores)(const double *query, const double *keys, long count, long dim, double *out);
     long (*branch_scratch)(long dim, long rows);
     void (*branch_state)(const float *k, long k_stride, const float *v, long v_stride, long tokens, long dim,
                          float *state, float *sum, void *scratch);
