@@ -47,7 +47,8 @@ extension RelativePath: Hashable, Comparable {
     }
 
     public func hash(into hasher: inout Hasher) {
-        for byte in string.utf8 { hasher.combine(byte) }
+        var text = string
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 
     public static func < (a: RelativePath, b: RelativePath) -> Bool {

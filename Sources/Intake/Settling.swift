@@ -46,17 +46,27 @@ public struct Settling: Sendable {
         var incompleteSince: Double?
         /// Looks taken at this state of the file.
         var looks: Int
+
+        /// Whether `due` must look at it again.
+        var isMoving: Bool { lookAt != nil }
+    }
+
+    private mutating func keep(_ path: RelativePath, _ entry: Entry?) {
+        entries[path] = entry
+        if entry?.isMoving == true { moving.insert(path) } else { moving.remove(path) }
     }
 
     public var options: Options
     private var entries: [RelativePath: Entry] = [:]
+    /// Those of `entries` that time alone will move; few beside the files that lie there accepted.
+    private var moving: Set<RelativePath> = []
 
     public init(options: Options = Options()) {
         self.options = options
     }
 
     /// Files known, whatever their state.
-    public var paths: Dictionary<RelativePath, State>.Keys { states.keys }
+    public var paths: some Collection<RelativePath> { entries.keys }
 
     /// Every file with its state.
     public var states: [RelativePath: State] { entries.mapValues(\.state) }
@@ -79,7 +89,7 @@ public struct Settling: Sendable {
         case .ready, .rejected:
             guard file.identity.mayDifferInContent(from: entry.identity) else {
                 entry.identity = file.identity
-                entries[file.path] = entry
+                keep(file.path, entry)
                 return entry.state
             }
         default: break
@@ -88,15 +98,16 @@ public struct Settling: Sendable {
     }
 
     private mutating func start(_ file: ObservedFile, at now: Double) -> State {
-        entries[file.path] = Entry(
+        let entry = Entry(
             identity: file.identity, state: .settling, since: now, lookAt: now + options.quietPeriod,
             incompleteSince: nil, looks: 0)
+        keep(file.path, entry)
         return .settling
     }
 
     /// The file is gone or renamed away.
     public mutating func forget(_ path: RelativePath) {
-        entries[path] = nil
+        keep(path, nil)
     }
 
     /// Forgets every file below a folder that is not in `present`; to be called after a complete scan of it.
@@ -104,14 +115,15 @@ public struct Settling: Sendable {
     @discardableResult
     public mutating func retain(_ present: Set<RelativePath>, within folder: RelativePath = .root) -> [RelativePath] {
         let gone = entries.keys.filter { $0.isWithin(folder) && !present.contains($0) }
-        for path in gone { entries[path] = nil }
+        for path in gone { keep(path, nil) }
         return gone
     }
 
     /// Marks a file as accepted without a look, for inputs the ledger already knows in exactly this state.
     public mutating func accept(_ file: ObservedFile, at now: Double) {
-        entries[file.path] = Entry(
+        let entry = Entry(
             identity: file.identity, state: .ready, since: now, lookAt: nil, incompleteSince: nil, looks: 0)
+        keep(file.path, entry)
     }
 
     /// Sends an accepted file back to settling, after its snapshot found it changed.
@@ -124,12 +136,13 @@ public struct Settling: Sendable {
     /// Incomplete files whose time is over become `rejected` here.
     public mutating func due(at now: Double) -> [ObservedFile] {
         var files: [(since: Double, file: ObservedFile)] = []
-        for (path, entry) in entries {
+        for path in moving {
+            guard var entry = entries[path], let lookAt = entry.lookAt else { continue }
             if case .incomplete(let reason, let deadline) = entry.state, deadline <= now {
-                entries[path]?.state = .rejected(
-                    reason: reason, hint: "Copy the file here again, in full.")
-                entries[path]?.lookAt = nil
-            } else if let lookAt = entry.lookAt, lookAt <= now {
+                entry.state = .rejected(reason: reason, hint: "Copy the file here again, in full.")
+                entry.lookAt = nil
+                keep(path, entry)
+            } else if lookAt <= now {
                 files.append((entry.since, ObservedFile(path: path, identity: entry.identity)))
             }
         }
@@ -147,7 +160,7 @@ public struct Settling: Sendable {
         entry.looks += 1
         switch finding.result {
         case .gone:
-            entries[file.path] = nil
+            keep(file.path, nil)
             return nil
         case .changed:
             // The next observation brings the new state; until then the quiet period starts over.
@@ -176,7 +189,7 @@ public struct Settling: Sendable {
                 entry.lookAt = nil
             }
         }
-        entries[file.path] = entry
+        keep(file.path, entry)
         return entry.state
     }
 
@@ -188,10 +201,10 @@ public struct Settling: Sendable {
     /// When `due` has something to say next; nil while nothing is under way.
     public var nextDeadline: Double? {
         var next: Double?
-        for entry in entries.values {
-            var candidates = [entry.lookAt].compactMap { $0 }
-            if case .incomplete(_, let deadline) = entry.state { candidates.append(deadline) }
-            for candidate in candidates where next == nil || candidate < next! { next = candidate }
+        for path in moving {
+            guard let entry = entries[path], var candidate = entry.lookAt else { continue }
+            if case .incomplete(_, let deadline) = entry.state { candidate = min(candidate, deadline) }
+            next = min(next ?? candidate, candidate)
         }
         return next
     }
