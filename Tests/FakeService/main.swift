@@ -13,6 +13,11 @@ LoggingSystem.bootstrap { label in
     return handler
 }
 
+// Whoever starts this from a dispatch thread hands its signal mask on.
+var noSignals = sigset_t()
+sigemptyset(&noSignals)
+sigprocmask(SIG_SETMASK, &noSignals, nil)
+
 let arguments = CommandLine.arguments
 let root = URL(fileURLWithPath: arguments[2], isDirectory: true)
 let layout = ServiceLayout(

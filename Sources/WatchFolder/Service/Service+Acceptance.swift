@@ -19,7 +19,18 @@ extension Service {
                 hasMoreToAccept = true
                 return
             }
-            try accept(gathering)
+            do {
+                try accept(gathering)
+            } catch {
+                // One file's trouble is not the others': it settles again, from its beginning.
+                let known = Self.serviceError(error)
+                if known.code == .noSpace { throw known }
+                for member in gathering.members {
+                    view.snapshots[member.path] = nil
+                    view.settling.unsettle(member.path, at: clock.uptime())
+                }
+                logger.error("acceptance failed", metadata: ["stem": "\(gathering.stem)", "error": "\(known)"])
+            }
         }
     }
 
@@ -130,7 +141,10 @@ extension Service {
             orphans.remove(path)
             waitReasons[path] = nil
             view.known.insert(input, drop: drop.id, isWaiting: true)
-            if input.role != .image { unlink(layout.snapshot(input.sha256).path) }
+            // Two files of the same content share one copy.
+            if input.role != .image, !view.snapshots.values.contains(where: { $0.sha256 == input.sha256 }) {
+                unlink(layout.snapshot(input.sha256).path)
+            }
         }
         let what = drop.refusal.map { "refused: \($0.message)" } ?? "\(drop.jobs.count) jobs"
         logger.info(

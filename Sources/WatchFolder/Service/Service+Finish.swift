@@ -168,7 +168,7 @@ extension Service {
 
     /// Removes copies of pictures that no job needs, oldest first, above the limit.
     private func trimSnapshots() throws {
-        let needed = try ledger.neededSnapshots()
+        let needed = try ledger.neededSnapshots().union(view.snapshots.values.map(\.sha256))
         var copies: [(name: String, size: Int64, modified: Int64)] = []
         for name in try FileManager.default.contentsOfDirectory(atPath: layout.snapshots.path) {
             var status = stat()
