@@ -87,7 +87,8 @@ extension GenerationJob {
             tracker.finishStep()
             steps.append(
                 GenerationReport.Step(
-                    timestep: denoising.schedule.roundedTimestep(step), expert: expert, file: networks.file(expert),
+                    timestep: denoising.schedule.roundedTimestep(step), expert: boundary == nil ? nil : expert,
+                    file: networks.file(expert),
                     seconds: ProgressTracker.seconds(clock.now - start)))
             return velocity
         }

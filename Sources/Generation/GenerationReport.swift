@@ -38,7 +38,8 @@ public struct GenerationReport: Sendable, Hashable, Codable {
     public struct Step: Sendable, Hashable, Codable {
         /// What the network was given: 0 to 1000, rounded to bf16.
         public var timestep: Float
-        public var expert: Expert
+        /// Nil for a model of one network.
+        public var expert: Expert?
         public var file: String
         public var seconds: Double
     }

@@ -43,8 +43,13 @@ enum CheckpointCases {
         let sibling = try section.root["cases"].array.first {
             try $0.has("sla") && $0["expected"].string.hasSuffix(suffix)
         }
-        guard let sibling else { throw CaseError("no case says what \(suffix) is") }
-        return try TransformerCases.attention(sibling)
+        if let sibling { return try TransformerCases.attention(sibling) }
+        // The name alone: sla_topk0_5 is a ratio of 0.5 with blocks of the standard size.
+        let digits = suffix.dropFirst("sla_topk".count).split(separator: "_").joined(separator: ".")
+        guard suffix.hasPrefix("sla_topk"), let ratio = Double(digits) else {
+            throw CaseError("no case says what \(suffix) is")
+        }
+        return .sparseLinear(SparseAttentionOptions(topK: ratio))
     }
 
     /// Types and shapes as the case lists them.
