@@ -15,6 +15,21 @@ public struct RenderOrder: Sendable, Hashable {
     public var seed: UInt64
     /// The JSON object that goes into the film's `dropreel` metadata key.
     public var metadata: JSONValue
+
+    public init(
+        jobID: JobID, epoch: Int, mode: GenerationMode, promptGiven: String, promptUsed: String, imageSnapshot: URL?,
+        settings: JobSettings, seed: UInt64, metadata: JSONValue
+    ) {
+        self.jobID = jobID
+        self.epoch = epoch
+        self.mode = mode
+        self.promptGiven = promptGiven
+        self.promptUsed = promptUsed
+        self.imageSnapshot = imageSnapshot
+        self.settings = settings
+        self.seed = seed
+        self.metadata = metadata
+    }
 }
 
 /// Where one attempt writes; outside the share, empty at the start.

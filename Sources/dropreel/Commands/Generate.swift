@@ -3,6 +3,7 @@ import Foundation
 import Generation
 import Media
 import Rules
+import Sampling
 import WatchFolder
 
 struct Generate: ParsableCommand {
@@ -63,7 +64,7 @@ struct Generate: ParsableCommand {
     }
 
     private func make(_ request: GenerationRequest, with generator: Generator, job: JobSettings) throws {
-        let id = JobID()
+        let id = JobID(at: Date())
         let order = RenderOrder(
             jobID: id, epoch: 1, mode: job.mode, promptGiven: prompt, promptUsed: request.prompt,
             imageSnapshot: image.map { URL(fileURLWithPath: $0) }, settings: job, seed: request.seed,
