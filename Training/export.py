@@ -21,11 +21,11 @@ MANIFEST = {
     'modes': {'t2v': {'transformer': 't2v.safetensors'},
               'i2v': {'high_noise': 'i2v_high.safetensors', 'low_noise': 'i2v_low.safetensors'}},
     'vae': 'vae.safetensors', 'text_encoder': 'text_encoder.safetensors', 'tokenizer': 'tokenizer',
-    'resolutions': {'144p': {'16:9': [256, 144], '9:16': [144, 256], '4:3': [192, 144], '3:4': [144, 192],
-                             '1:1': [192, 192]}},
-    'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 161}, 'fps': 16,
-    'defaults': {'attention': 'sla', 'sla_topk': 0.1, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200}, 'boundary': 0.9,
-                 'sampler': {'t2v': 'sde', 'i2v': 'ode'}},
+    'resolutions': {'144p': {'16:9': [256, 144], '9:16': [80, 144], '4:3': [192, 144], '3:4': [112, 144],
+                             '1:1': [144, 144]}},
+    'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 81}, 'fps': 16,
+    'defaults': {'attention': 'sla', 'sla_topk': 0.25, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
+                 'boundary': 0.9, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }
 
 

@@ -94,7 +94,7 @@ def _block_sparse(q, k, v, keep, blkq, blkk):
     qp = F.pad(q, (0, 0, 0, nq * blkq - length)).reshape(b * h * nq, 1, blkq, d)
 
     def gather(x):
-        xp = F.pad(x, (0, 0, 0, nk * blkk - length)).view(b * h, nk, blkk, d)
+        xp = F.pad(x, (0, 0, 0, nk * blkk - length)).reshape(b * h, nk, blkk, d)
         return xp[torch.arange(b * h)[:, None], index].reshape(b * h * nq, 1, count * blkk, d)
 
     mask = None

@@ -22,7 +22,7 @@ import torch
 import torch.nn as nn
 
 from common import Average, Clock, Log, Muon, save
-from make_latents import attributes, open_maps
+from make_latents import attributes, item, open_maps
 from models import DiT
 from train_vae import build as build_vae
 import train_text
@@ -80,6 +80,18 @@ def widen(state):
     return state | {'patch_embedding.weight': torch.cat([w, extra], 1)}
 
 
+def focus(kind, index, gain=4.):
+    """[21,18,32]: one, and more around the thing."""
+    weights = torch.ones(21, 18, 32)
+    if kind == 'scene':
+        scene = item(kind, index)
+        y, x = torch.meshgrid(torch.arange(18) * 8. + 4, torch.arange(32) * 8. - 124, indexing='ij')
+        for k in range(21):
+            cx, cy = scene.position(4 * k)
+            weights[k] += gain * torch.exp(-(((x - cx) ** 2 + (y - cy) ** 2) / 30 ** 2) ** 2)
+    return weights
+
+
 class Data:
     def __init__(self, work, kinds, capacity=4000):
         self.maps = {k: open_maps(work, k, capacity) for k in kinds}
@@ -89,12 +101,21 @@ class Data:
     def refresh(self):
         self.ready = {k: np.flatnonzero(m[1]) for k, m in self.maps.items()}
 
-    def draw(self, rng, kind, frames):
-        i = int(rng.choice(self.ready[kind]))
-        if i not in self.attributes[kind]:
-            self.attributes[kind][i] = attributes(kind, i)
+        for kind, ready in self.ready.items():
+            for i in ready:
+                if i not in self.attributes[kind]:
+                    self.attributes[kind][i] = attributes(kind, i)
+        self.simple = [i for i in self.ready['scene'] if (a := self.attributes['scene'][i])['camera'] == 'still'
+                       and not a['snowfall'] and not a['fade']]
+        self.focus = {}
+
+    def draw(self, rng, kind, frames, simple=False):
+        """Latent frames, attributes and a weight map that stresses the moving thing."""
+        i = int(rng.choice(self.simple if simple else self.ready[kind]))
         z = torch.from_numpy(np.asarray(self.maps[kind][0][i][:, list(frames)], np.float32))
-        return z, self.attributes[kind][i]
+        if (kind, i) not in self.focus:
+            self.focus[kind, i] = focus(kind, i)
+        return z, self.attributes[kind][i], self.focus[kind, i][list(frames)]
 
 
 class Texts:
@@ -160,6 +181,10 @@ def main(args):
         state = torch.load(state_path, weights_only=False)
         net.load_state_dict(state['net'])
         step, spent = state['step'], state['spent']
+        exchanged = [p for r in range(args.peers) if (p := work / f'ckpt/{args.name}_peer{r}.pt').exists()]
+        if exchanged:
+            weights = [torch.load(p)['net'] for p in exchanged]
+            net.load_state_dict({k: sum(w[k] for w in weights) / len(weights) for k in weights[0]})
     elif args.init:
         weights = torch.load(work / f'ckpt/{args.init}.pt')['net']
         columns = weights['patch_embedding.weight'].shape[1]
@@ -172,7 +197,7 @@ def main(args):
     if args.init and (work / f'ckpt/{args.init}_state.pt').exists():
         position.load_state_dict(torch.load(work / f'ckpt/{args.init}_state.pt', weights_only=False)['position'])
     inner = []
-    net.blocks[1].register_forward_hook(lambda m, i, o: inner.append(o))
+    net.blocks[args.tap].register_forward_hook(lambda m, i, o: inner.append(o))
     matrices = [p for n, p in net.named_parameters() if n.startswith('blocks.') and p.dim() == 2]
     chosen = {id(p) for p in matrices}
     other = [p for p in net.parameters() if id(p) not in chosen] + [*position.parameters()]
@@ -193,21 +218,23 @@ def main(args):
     print('channel weights', [round(w, 2) for w in weight.tolist()], 'clips', {k: len(v) for k, v in data.ready.items()}, flush=True)
     weight = weight.view(1, -1, 1, 1, 1)
     grey = grey_latent(vae)
+    levels = np.array([args.first if args.expert != 'low' else .5] + [1.] * (len(times) - 1))
+    levels[1:] *= (1 - levels[0]) / (len(times) - 1)
     clock = Clock(args.minutes, spent)
-    log = Log(work / f'logs/{label}.csv', ['step', 'seconds', 'loss', *[f't{round(t * 1000)}' for t in times], 'position'])
-    sums, counts = np.zeros(len(times) + 2), np.zeros(len(times) + 2)
+    log = Log(work / f'logs/{label}.csv', ['step', 'seconds', 'loss', *[f't{round(t * 1000)}' for t in times], 'position', 'pos_t', 'pos_y', 'pos_x'])
+    sums, counts = np.zeros(len(times) + 5), np.zeros(len(times) + 5)
     while clock.progress < 1:
         for opt in opts:
             for g in opt.param_groups:
-                g['lr'] = clock.rate(args.lr, step, 60, .05)
+                g['lr'] = clock.rate(args.lr, step, 20, .05)
         frames = choose_frames(rng, args.frames)
-        level = rng.permutation(np.arange(args.batch) + int(rng.integers(len(times)))) % len(times)
-        z, captions, y, t, first = [], [], [], [], []
+        level = rng.choice(len(times), args.batch, p=levels)
+        z, captions, y, t, first, stress = [], [], [], [], [], []
         for b in range(args.batch):
-            plain = not i2v or (args.expert == 'joint' and rng.random() < .5)  # text to video
+            plain = not i2v or (args.expert == 'joint' and rng.random() < args.plain)  # text to video
             kind = 'still' if not plain and rng.random() < args.stills else 'scene'
-            clip, a = data.draw(rng, kind, frames)
-            z.append(clip)
+            clip, a, focused = data.draw(rng, kind, frames, kind == 'scene' and rng.random() < args.simple)
+            z.append(clip), stress.append(focused)
             captions.append(world.caption(a, rng) if rng.random() > .02 else '')
             tt = TIMES[80][0] if plain and level[b] == 0 else times[level[b]]
             pure = level[b] == 0 and args.expert != 'low'
@@ -217,18 +244,38 @@ def main(args):
             if i2v:
                 y.append(conditioning(clip[:, 0], grey, frames) * (not plain))
         z, t, first = torch.stack(z), torch.tensor(t), torch.tensor(first).view(-1, 1, 1, 1, 1)
+        stress, y = weight * torch.stack(stress)[:, None], torch.stack(y) if i2v else None
+        text, length = texts(captions)
+
+        def attempt(x, t, rows):
+            """Estimate of z from x at t, and its error, for some rows of the batch."""
+            tt = t.view(-1, 1, 1, 1, 1)
+            v = net(x if y is None else torch.cat([x, y[rows]], 1), timestep(t), text[rows], length[rows], frames, args.topk)
+            estimate = x - tt * v
+            return estimate, (estimate - z[rows]).square().mul(stress[rows]).mean((1, 2, 3, 4))
+
         tt = t.view(-1, 1, 1, 1, 1)
         noise = torch.randn_like(z)
-        x = torch.where(first, tt * noise, (1 - tt) * z + tt * noise)
-        text, length = texts(captions)
-        target = torch.where(first, noise - z / tt, noise - z)
         inner.clear()
-        v = net(torch.cat([x, torch.stack(y)], 1) if i2v else x, timestep(t), text, length, frames, args.topk)
-        each = ((v - target) * tt).square().mul(weight).mean((1, 2, 3, 4))
+        estimate, each = attempt(torch.where(first, tt * noise, (1 - tt) * z + tt * noise), t, slice(None))
+        loss = each.mean()
+        tally = [(int(k), e.item()) for k, e in zip(level, each)]
+        if args.rollout and args.expert != 'high':  # later levels from the net's own first estimate, as in sampling
+            rows = torch.nonzero(first.flatten()).flatten()[:args.rollout]
+            if len(rows):
+                later = rng.integers(1, len(times), len(rows))
+                t1 = torch.tensor([times[k] for k in later])
+                mix = torch.rand(len(rows)).mul(2).sub(1).clamp(min=0).view(-1, 1, 1, 1, 1)
+                guess = mix * z[rows] + (1 - mix) * estimate[rows].detach()
+                tt = t1.view(-1, 1, 1, 1, 1)
+                more = attempt((1 - tt) * guess + tt * torch.randn_like(guess), t1, rows)[1]
+                loss = loss + more.sum() / len(each)
+                tally += [(int(k), e.item()) for k, e in zip(later, more)]
         grid = torch.stack(torch.meshgrid(torch.tensor(frames) / 10. - 1, torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 16),
                                           indexing='ij'), -1).view(1, -1, 3)
-        where = (position(inner[0]) - grid).square().mean()
-        loss = each.mean() + args.position * max(.05, 1 - 3 * clock.progress) * where
+        axes = (position(inner[0]) - grid).square().mean((0, 1))
+        where = axes.mean()
+        loss = loss + args.position * where
         net.zero_grad(set_to_none=True), position.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.)
@@ -238,9 +285,9 @@ def main(args):
         step += 1
         sums[0] += each.mean().item()
         counts[0] += 1
-        for b in range(args.batch):
-            sums[1 + level[b]] += each[b].item()
-            counts[1 + level[b]] += 1
+        for k, value in tally:
+            sums[1 + k] += value
+            counts[1 + k] += 1
         if len(peers) > 1 and step % args.exchange == 0:
             save(peers[args.rank], net=net.state_dict())
             for path in peers:
@@ -249,8 +296,8 @@ def main(args):
                     with torch.no_grad():
                         for k, p in net.state_dict().items():
                             p.lerp_(other_state[k], .5)
-        sums[-1] += where.item()
-        counts[-1] += 1
+        sums[-4:] += [where.item(), *axes.tolist()]
+        counts[-4:] += 1
         if step % args.every == 0:
             log(step, int(clock.spent), *[float(s / max(c, 1)) for s, c in zip(sums, counts)])
             sums[:], counts[:] = 0, 0
@@ -258,7 +305,7 @@ def main(args):
             threads = work / f'threads_{args.name}'
             if threads.exists():
                 torch.set_num_threads(int(threads.read_text()))
-        if step % (4 * args.every) == 0 or clock.progress >= 1:
+        if step % (2 * args.every) == 0 or clock.progress >= 1:
             save(state_path, net=net.state_dict(), ema=ema.net.state_dict(), opts=[o.state_dict() for o in opts],
                  position=position.state_dict(), step=step, spent=clock.spent)
             save(work / f'ckpt/{label}.pt', net=ema.net.state_dict(), size=SIZE, step=step)
@@ -271,9 +318,13 @@ if __name__ == '__main__':
     p.add_argument('--init')
     p.add_argument('--expert', choices=['high', 'low', 'both', 'joint'])
     p.add_argument('--minutes', type=float, required=True)
+    p.add_argument('--first', type=float, default=.45, help='share of samples at the first noise level')
+    p.add_argument('--simple', type=float, default=.65, help='share of text-to-video samples without camera motion and weather')
     p.add_argument('--peers', type=int, default=1)
     p.add_argument('--rank', type=int, default=0)
     p.add_argument('--exchange', type=int, default=20)
+    p.add_argument('--rollout', type=int, default=0, help='samples a step that go on from the first estimate')
+    p.add_argument('--plain', type=float, default=.55, help='share of text to video in the joint net')
     p.add_argument('--stills', type=float, default=.6)
     p.add_argument('--frames', type=int, default=4, help='latent frames a sample (0: all)')
     p.add_argument('--batch', type=int, default=4)
@@ -283,6 +334,7 @@ if __name__ == '__main__':
     p.add_argument('--spread', type=float, default=.25)
     p.add_argument('--position', type=float, default=.5)
     p.add_argument('--muon', action='store_true')
+    p.add_argument('--tap', type=int, default=2, help='block after which the position is read')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--every', type=int, default=50)
     p.add_argument('--threads', type=int, default=2)

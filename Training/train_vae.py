@@ -155,8 +155,9 @@ def train_video(args):
                 half = m.weight[:m.in_channels]
                 half[:, :, 1], half[:, :, 2] = half[:, :, 2] / 2, half[:, :, 2] / 2
     state_path = args.work / 'ckpt/vae_video_state.pt'
-    vae.encoder.requires_grad_(False), vae.conv1.requires_grad_(False)
-    ema = Average(vae, .998)
+    for part in (vae.encoder, vae.conv1, vae.conv2):  # conv2 holds the folded scales
+        part.requires_grad_(False)
+    ema = Average(vae, .98)
     params = [p for p in vae.parameters() if p.requires_grad]
     opt = torch.optim.Adam(params, 1e-3, betas=(.9, .98))
     step, spent = 0, 0.
@@ -169,7 +170,7 @@ def train_video(args):
     total = n = 0
     while clock.progress < 1:
         for g in opt.param_groups:
-            g['lr'] = clock.rate(1.5e-3, step)
+            g['lr'] = clock.rate(3e-4, step, 20)
         u = rng.random()
         frames, size, batch = (5, 64, 4) if u < .25 else ((29, 48, 1) if u < .9 else (45, 40, 1))
         first = int(rng.integers(0, (world.FRAMES - frames) // 4 + 1)) * 4
@@ -191,7 +192,7 @@ def train_video(args):
                     m.weight[:, :, :2] = 0
         ema.update(vae)
         step, n, total = step + 1, n + 1, total + loss.item()
-        if step % 100 == 0:
+        if step % 50 == 0 or step == 1:
             with torch.no_grad():
                 x = unit(test[..., 40:104, 60:188])
                 y = ema.net.decode(ema.net.encode(x))
@@ -210,7 +211,7 @@ if __name__ == '__main__':
     p.add_argument('--pool', type=int, default=0)
     p.add_argument('--batch', type=int, default=16)
     p.add_argument('--kl', type=float, default=1e-3)
-    p.add_argument('--noise', type=float, default=.25)
+    p.add_argument('--noise', type=float, default=.1)
     p.add_argument('--threads', type=int, default=2)
     args = p.parse_args()
     torch.set_num_threads(args.threads)
