@@ -69,7 +69,7 @@ public struct TransformerLayout: Sendable, Hashable {
     private static let linearBranch = "self_attn.attn_op.local_attn.proj_l"
 
     /// Source: Wan2.1 wan/modules/model.py `WanModel`; TurboDiffusion `proj_l`.
-    private static func expected(
+    static func expected(
         dim: Int, inputs: Int, outputs: Int, feedForward: Int, layers: Int, text: Int, frequency: Int,
         sparseLinear: Bool
     ) -> [ExpectedTensor] {

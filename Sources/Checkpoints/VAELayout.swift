@@ -27,11 +27,14 @@ public struct VAELayout: Sendable, Hashable {
                 throw table.misfit(table.tensors[name], name, "expected at most 65536 channels")
             }
         }
-        let z = latentChannels
-        var expected =
-            convolution("conv1", 2 * z, 2 * z, [1, 1, 1]) + convolution("conv2", z, z, [1, 1, 1])
-        expected += Self.encoder(encoderDim, z) + Self.decoder(decoderDim, z)
-        _ = try table.check(expected)
+        _ = try table.check(
+            Self.expected(encoderDim: encoderDim, decoderDim: decoderDim, latentChannels: latentChannels))
+    }
+
+    /// Every tensor of a VAE of these sizes.
+    static func expected(encoderDim: Int, decoderDim: Int, latentChannels z: Int) -> [ExpectedTensor] {
+        convolution("conv1", 2 * z, 2 * z, [1, 1, 1]) + convolution("conv2", z, z, [1, 1, 1])
+            + encoder(encoderDim, z) + decoder(decoderDim, z)
     }
 
     /// Source: Wan2.1 wan/modules/vae.py `Encoder3d`.

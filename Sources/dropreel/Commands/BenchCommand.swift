@@ -2,14 +2,30 @@ import ArgumentParser
 import Bench
 import CPUBackend
 import Foundation
+import Generation
+import Rules
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure the engine on this host: every row beside the sgemm rate of the same run.")
+        abstract: "Measure the engine on this host: every row beside the sgemm rate of the same run.",
+        discussion: """
+            Sections: kernels (single operations), model (a 29.9M transformer and a VAE with random weights), clip (the \
+            installed model's standard film), full (Wan2.1-1.3B with random weights; writes 2.8 GB to --scratch).
+            """)
+
+    enum Section: String, CaseIterable, ExpressibleByArgument { case kernels, model, clip, full }
+
+    @Option(name: .long, parsing: .upToNextOption, help: "What to measure: kernels, model, clip, full.")
+    var sections: [Section] = [.kernels, .model, .clip]
 
     @Option(help: "Threads; 0 for all cores.")
     var threads = 0
+
+    @Option(help: "Folder for random weights; removed afterwards.")
+    var scratch: String = FileManager.default.temporaryDirectory.path
+
+    @OptionGroup var option: ConfigurationOption
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -17,8 +33,36 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         SgemmYardstick.restartIfCoreIsUnknown()
         let backend = CPUBackend(threads: threads > 0 ? threads : nil)
+        let folder = URL(fileURLWithPath: scratch).appending(path: "dropreel-bench-\(getpid())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
         var kernels = KernelBenchmark(backend: backend)
-        let table = try kernels.run { Console.error("\($0.section) \($0.name) \($0.shape): \($0.seconds) s") }
+        var table = sections.contains(.kernels) ? try kernels.run { note($0) } : kernels.table
+        let models = ModelBenchmark(backend: backend, folder: folder)
+        func add(_ rows: [Bench.Measurement]) {
+            for row in rows {
+                note(row)
+                table.add(row)
+            }
+        }
+        if sections.contains(.model) {
+            add(try models.smallTransformer())
+            add(try models.decoder())
+        }
+        if sections.contains(.clip) {
+            let library = try option.load().library
+            for model in library.models.prefix(1) {
+                for mode in model.modes {
+                    add(try ClipBenchmark(backend: backend).run(model.standardRequest(mode), library: library))
+                }
+            }
+        }
+        if sections.contains(.full) { add(try models.wan13B()) }
         Console.print(json ? String(decoding: try table.json(), as: UTF8.self) : table.text)
+        if let peak = HostMemory.peak() { Console.error("peak memory of this run: \(MemoryEstimate.text(peak))") }
+    }
+
+    private func note(_ row: Bench.Measurement) {
+        Console.error("\(row.section): \(row.name), \(row.shape): \(String(format: "%.4f", row.seconds)) s")
     }
 }
