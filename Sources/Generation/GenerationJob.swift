@@ -19,25 +19,22 @@ final class GenerationJob {
     var backend: any Backend { generator.backend }
     var geometry: LatentGeometry { plan.geometry }
     var manifest: ModelManifest { plan.files.model.manifest }
-    /// Cleaned prompt and its tokens.
-    let prompt: String
-    let tokens: TokenIDs
+    var tokens: TokenIDs { plan.tokens }
 
     init(
         _ generator: Generator, _ request: GenerationRequest, _ plan: Generator.Plan, limit: Int?,
         speeds: ProgressTracker.Speeds, control: @escaping (GenerationProgress) -> Bool
     ) {
         (self.generator, self.request, self.plan, self.limit) = (generator, request, plan, limit)
-        prompt = cleanPrompt(request.prompt)
-        tokens = plan.files.tokenizer.encode(prompt)
         let sizes = plan.sizes
         let share = request.attention == .original ? 1 : request.slaTopK
         var work: [GenerationStage: Double] = [
             .load: Double(plan.estimate.weights.values.reduce(0, +)),
-            .text: OperationCounts.textEncoding(sizes.textEncoder, tokenCount: tokens.length),
+            .text: OperationCounts.textEncoding(sizes.textEncoder, tokenCount: plan.tokens.length),
             .step: Double(request.steps)
                 * OperationCounts.transformerStep(
-                    sizes.transformer, tokens: plan.geometry.tokenCount, textRows: tokens.length, attendedShare: share),
+                    sizes.transformer, tokens: plan.geometry.tokenCount, textRows: plan.tokens.length,
+                    attendedShare: share),
             .decode: OperationCounts.decoding(sizes.vae, geometry: plan.geometry),
             .encode: Double(request.size.area * 3 * request.frameCount),
         ]
@@ -82,7 +79,8 @@ final class GenerationJob {
         let device = request.noiseDevice
         return GenerationReport(
             model: plan.files.model.name, modelVersion: manifest.version, mode: request.mode, weights: [],
-            promptCleaned: prompt, promptTokens: tokens.length, width: request.size.width, height: request.size.height,
+            promptCleaned: plan.prompt, promptTokens: tokens.length, width: request.size.width,
+            height: request.size.height,
             frames: request.frameCount, fps: request.framesPerSecond, seed: request.seed,
             noise: "CUDA Philox4x32-10 of \(device.multiprocessors) x \(device.threadsPerMultiprocessor) threads",
             sampler: request.sampler, sigmaMax: request.sigmaMax, boundary: request.boundary,

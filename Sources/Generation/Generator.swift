@@ -104,6 +104,9 @@ public final class Generator {
     /// Everything known before the first byte is loaded.
     struct Plan {
         let files: ModelFiles
+        /// Cleaned.
+        let prompt: String
+        let tokens: TokenIDs
         let geometry: LatentGeometry
         let sizes: ModelSizes
         let estimate: MemoryEstimate
@@ -126,8 +129,12 @@ public final class Generator {
                     hint: "set attention to \(AttentionChoice.original.rawValue)")
             }
         }
+        let prompt = cleanPrompt(request.prompt)
+        let tokens = files.tokenizer.encode(prompt)
         let estimate = sizes.estimate(
-            request, geometry: geometry, files: model.manifest, activation: backend.activationType)
-        return Plan(files: files, geometry: geometry, sizes: sizes, estimate: estimate)
+            request, geometry: geometry, tokenCount: tokens.length, files: model.manifest,
+            activation: backend.activationType)
+        return Plan(
+            files: files, prompt: prompt, tokens: tokens, geometry: geometry, sizes: sizes, estimate: estimate)
     }
 }

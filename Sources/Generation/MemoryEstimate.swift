@@ -42,14 +42,15 @@ struct ModelSizes {
     let transformerBytes: [String: Int]
 
     func estimate(
-        _ request: GenerationRequest, geometry: LatentGeometry, files: ModelManifest, activation: DType
+        _ request: GenerationRequest, geometry: LatentGeometry, tokenCount: Int, files: ModelManifest,
+        activation: DType
     ) -> MemoryEstimate {
         // A backend's own scratch: about one more copy of queries, keys and values where attention is sparse.
         let copies = request.attention == .original ? 1 : 3
         let attention = copies * geometry.tokenCount * transformer.dim * activation.byteCount
         let latents = geometry.latentCount * 8 * 3
         let text = TextEncoder.workspaceBytes(
-            configuration: textEncoder, tokenCount: transformer.textLength, activation: activation)
+            configuration: textEncoder, tokenCount: tokenCount, activation: activation)
         let decode = VAE.decoderBytes(configuration: vae, geometry: geometry, activation: activation) + latents
         let step =
             Transformer.workspaceBytes(

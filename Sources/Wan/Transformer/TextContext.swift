@@ -75,7 +75,7 @@ public struct TextContext: Sendable {
     /// Bytes for a text of `rows` true rows.
     static func byteCount(_ configuration: TransformerConfiguration, rows: Int, activation: DType) -> Int {
         let rows = min(rows + 1, configuration.textLength)
-        return rows * activation.byteCount
-            * (configuration.textDim + 2 * configuration.dim * (configuration.layerCount + 1))
+        let values = rows * (configuration.textDim + 2 * configuration.dim * (configuration.layerCount + 1))
+        return values * activation.byteCount + rows * 4
     }
 }

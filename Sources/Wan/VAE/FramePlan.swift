@@ -13,12 +13,13 @@ struct FramePlan {
     var histories: [[Int]] = []
     /// Shapes of what one level hands to the next.
     var buffers: [[Int]] = []
-    /// Values of the host-facing ends (latents, video), counted once more for the u8 copy.
+    /// Values of the host-facing ends (latents, video), and bytes of the 8-bit frames.
     var endElements = 0
+    var frameBytes = 0
 
     func byteCount(activation: DType) -> Int {
         let shapes = (histories + buffers).reduce(0) { $0 + $1.reduce(1, *) }
-        return (3 * slotElements + attentionElements + shapes + endElements) * activation.byteCount
+        return (3 * slotElements + attentionElements + shapes + endElements) * activation.byteCount + frameBytes
     }
 
     /// Splits `frames` evenly so that a pass has at most `pixelBudget` pixels, but always a frame.
@@ -53,7 +54,8 @@ struct FramePlan {
             }
             guard level < doublesTime.count else {
                 histories.append([2, height, width, channels])
-                endElements += pass * pixels * 3 * 2
+                endElements += pass * pixels * 3
+                frameBytes = pass * pixels * 3
                 return
             }
             var produced = pass
