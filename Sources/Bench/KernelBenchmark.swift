@@ -9,13 +9,13 @@ public struct KernelBenchmark {
     }
 
     let backend: CPUBackend
-    private(set) var table: MeasurementTable
+    public private(set) var table: MeasurementTable
 
     public init(backend: CPUBackend) {
         self.backend = backend
         table = MeasurementTable(
             device: "\(backend.deviceDescription); OpenBLAS \(SgemmYardstick.core)",
-            sgemmRate: SgemmYardstick.rate(on: backend))
+            sgemm: SgemmYardstick.rate(on: backend))
     }
 
     /// - Parameter report: called with each row when it is known.
@@ -31,11 +31,12 @@ public struct KernelBenchmark {
                 }
             for item in cases {
                 let body = try item.prepare()
+                let rate = item.operations == nil ? nil : SgemmYardstick.rate(on: backend, budget: 0.1)
                 let time = Stopwatch.measure(body)
                 table.add(
                     Measurement(
                         section: section.rawValue, name: item.name, shape: item.shape, seconds: time.seconds,
-                        processorSeconds: time.processorSeconds, operations: item.operations))
+                        processorSeconds: time.processorSeconds, operations: item.operations), beside: rate)
                 if let row = table.rows.last { report(row) }
             }
         }

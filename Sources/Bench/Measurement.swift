@@ -14,11 +14,13 @@ public struct Measurement: Codable, Sendable {
     public var operations: Double?
     /// Share of the sgemm rate that the same run measured; nil without operations.
     public var shareOfSgemm: Double?
+    /// The same, operations per processor second against operations per processor second: other programs on the
+    /// machine do not count, idle threads neither.
+    public var processorShareOfSgemm: Double?
 
     public init(
         section: String, name: String, shape: String, seconds: Double, processorSeconds: Double,
-        operations: Double? = nil,
-        shareOfSgemm: Double? = nil
+        operations: Double? = nil
     ) {
         self.section = section
         self.name = name
@@ -26,7 +28,6 @@ public struct Measurement: Codable, Sendable {
         self.seconds = seconds
         self.processorSeconds = processorSeconds
         self.operations = operations
-        self.shareOfSgemm = shareOfSgemm
     }
 
     /// 10^9 operations a second.

@@ -22,18 +22,24 @@ public struct SgemmYardstick {
         execv("/proc/self/exe", &arguments)
     }
 
-    /// GFLOP/s of the better of two products with the shapes of transformer layers.
-    public static func rate(on backend: CPUBackend) -> Double {
+    /// The better of two products with the shapes of transformer layers.
+    public static func rate(on backend: CPUBackend, budget: Double = 0.7) -> SgemmRate {
         openblas_set_num_threads(1)
-        return max(product(on: backend, m: 3024, n: 1536, k: 384), product(on: backend, m: 1536, n: 1536, k: 1536))
+        let rates = [
+            product(on: backend, m: 3024, n: 1536, k: 384, budget),
+            product(on: backend, m: 1536, n: 1536, k: 1536, budget),
+        ]
+        return SgemmRate(
+            gigaflops: rates.map(\.gigaflops).max() ?? 0,
+            perProcessorSecond: rates.map(\.perProcessorSecond).max() ?? 0)
     }
 
-    private static func product(on backend: CPUBackend, m: Int, n: Int, k: Int) -> Double {
+    private static func product(on backend: CPUBackend, m: Int, n: Int, k: Int, _ budget: Double) -> SgemmRate {
         let (a, b) = (Buffer(m * k), Buffer(n * k))
         let c = Buffer(m * n)
         let parts = backend.threadCount
         let step = (m + parts - 1) / parts
-        let time = Stopwatch.measure(budget: 0.7) {
+        let time = Stopwatch.measure(budget: budget) {
             backend.parallel(parts) { part in
                 let (first, rows) = (part * step, min(step, m - part * step))
                 cblas_sgemm(
@@ -41,7 +47,8 @@ public struct SgemmYardstick {
                     a.memory + first * k, Int32(k), b.memory, Int32(k), 0, c.memory + first * n, Int32(n))
             }
         }
-        return 2 * Double(m) * Double(n) * Double(k) / time.seconds / 1e9
+        let work = 2 * Double(m) * Double(n) * Double(k) / 1e9
+        return SgemmRate(gigaflops: work / time.seconds, perProcessorSecond: work / time.processorSeconds)
     }
 
     private final class Buffer {

@@ -90,7 +90,7 @@ static void pack_rows(const float *b, long row_stride, long k, long n, float *pa
                 for (long i = 0; i < k; i++) store(out + i * width, load(rows + i * row_stride));
             else
                 for (long i = 0; i < k; i++)
-                    store(out + i * width, real > 0 ? load_part(rows + i * row_stride, real) : splat(0));
+                    store(out + i * width, load_part(rows + i * row_stride, real));
         }
     }
 }
