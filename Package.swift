@@ -115,7 +115,9 @@ var tests: [Target] {
         test("TextTests", ["Text"]),
         test("MediaTests", ["Media"]),
         test("CPUBackendTests", ["CPUBackend", "Tensors"]),
-        test("WanTests", ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
+        test(
+            "WanTests",
+            ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
         test("RulesTests", ["Rules"]),
         test("IntakeTests", ["Intake", "CSystem"]),
         // The folder over a fake engine: fixtures, and whole processes to kill.
@@ -125,6 +127,12 @@ var tests: [Target] {
             dependencies: ["WatchFolder", "FolderFixtures", .product(name: "Logging", package: "swift-log")],
             path: "Tests/FakeService"),
         test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake"]),
+        // The folder behind a real smbd.
+        .systemLibrary(
+            name: "CSMBClient", path: "Tests/CSMBClient", pkgConfig: "smbclient",
+            providers: [.apt(["libsmbclient-dev"])]),
+        test(
+            "SambaTests", ["WatchFolder", "Rules", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher"]),
         test("DropreelTests", ["dropreel", "Rules", "WatchFolder"]),
     ]
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(pkg-config libinotifytools0-dev libopenblas-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
     libjpeg-dev libpng-dev libsentencepiece-dev libsqlite3-dev)
 if [[ "${1:-build}" == test ]]; then
-    packages+=(samba smbclient ffmpeg)
+    packages+=(samba smbclient libsmbclient-dev ffmpeg)
 fi
 
 missing=()

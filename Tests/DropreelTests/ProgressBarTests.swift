@@ -10,11 +10,15 @@ import Testing
     }
 
     @Test func aFinishedBarHasNoRemainingTime() {
-        #expect(ProgressBar.line(label: "cat", fraction: 1, remaining: 3, detail: "") == "cat  [####################] 100 %")
+        #expect(
+            ProgressBar.line(label: "cat", fraction: 1, remaining: 3, detail: "") == "cat  [####################] 100 %"
+        )
     }
 
     @Test func sharesOutsideTheWholeAreHeldInside() {
-        #expect(ProgressBar.line(label: "a", fraction: -1, remaining: nil, detail: "").contains("[--------------------]   0 %"))
+        #expect(
+            ProgressBar.line(label: "a", fraction: -1, remaining: nil, detail: "").contains(
+                "[--------------------]   0 %"))
         #expect(ProgressBar.line(label: "a", fraction: 7, remaining: nil, detail: "").contains("] 100 %"))
     }
 

@@ -20,7 +20,8 @@ public final class FakeEngine: VideoGenerating {
         let steps = order.settings.steps.value
         for step in 0..<(words.contains("slow") || words.contains("slower") ? 20 : steps) {
             if isCancelled() { throw CancellationError() }
-            progress(RenderProgress(stage: "step", step: step, stepCount: steps, fraction: Double(step) / Double(steps)))
+            progress(
+                RenderProgress(stage: "step", step: step, stepCount: steps, fraction: Double(step) / Double(steps)))
             if words.contains("slow") { usleep(10_000) }
             if words.contains("slower") { usleep(100_000) }
         }
@@ -46,7 +47,8 @@ public final class FakeEngine: VideoGenerating {
     /// Bytes that depend on everything that a film depends on, and on nothing else.
     private func film(_ order: RenderOrder, staging: StagingDirectory) throws -> RenderOutcome {
         let image = try order.imageSnapshot.map { try Digest.ofFile($0.path) } ?? "none"
-        let recipe = "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)"
+        let recipe =
+            "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)"
         let film = Data("film:".utf8) + Data(String(repeating: recipe + "\n", count: 200).utf8)
         let poster = Data("poster:\(recipe)".utf8)
         try film.write(to: staging.film)
@@ -86,10 +88,12 @@ extension ModelCatalogue {
     /// Two models, one for each mode.
     public static let fake = ModelCatalogue(models: [
         ModelLimits(
-            name: "Fake-T2V", modes: [.textToVideo], resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
+            name: "Fake-T2V", modes: [.textToVideo],
+            resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
             defaultResolution: "144p", frameRange: 5...161),
         ModelLimits(
-            name: "Fake-I2V", modes: [.imageToVideo], resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
+            name: "Fake-I2V", modes: [.imageToVideo],
+            resolutions: ["144p": ["16:9": PixelSize(width: 256, height: 144)]],
             defaultResolution: "144p", frameRange: 5...161),
     ])
 }

@@ -14,14 +14,14 @@ struct ArrivalTests {
         let file = open(folder.inbox("cat.jpg").path, O_CREAT | O_RDWR | O_CLOEXEC, 0o664)
         #expect(ftruncate(file, off_t(bytes.count)) == 0)
         try folder.drop("cat.prompt", "a cat")
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         _ = bytes.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }
         var times = [timespec(tv_sec: 1_000_000_000, tv_nsec: 0), timespec(tv_sec: 1_000_000_000, tv_nsec: 0)]
         #expect(futimens(file, &times) == 0)
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         close(file)
         try folder.untilIdle(films: 1)
-        try folder.while_ { folder.jobCount == 1 }
+        try folder.throughout { folder.jobCount == 1 }
     }
 
     @Test("behaviour 2: a cut copy is never processed, STATUS says incomplete, copying again starts one job")
@@ -34,7 +34,7 @@ struct ArrivalTests {
         #expect(ftruncate(file, 1 << 20) == 0)
         close(file)
         try folder.until("incomplete in STATUS") { folder.status.contains("cat.jpg: incomplete") }
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         #expect(folder.status.contains("cat.prompt: waits until cat.jpg is complete"))
         try folder.drop("cat.jpg", "IMG whole END")
         try folder.untilIdle(films: 1)
@@ -56,7 +56,7 @@ struct ArrivalTests {
     func reopenedCopy() throws {
         let folder = try FolderHarness()
         try folder.drop("cat.prompt", "")
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         try folder.drop("cat.prompt", "a cat")
         try folder.untilIdle(films: 1)
         #expect(folder.jobCount == 1)
@@ -68,7 +68,7 @@ struct ArrivalTests {
         try folder.drop("cat.prompt", "a cat")
         let file = open(folder.inbox("cat.prompt").path, O_WRONLY | O_CLOEXEC)
         try folder.until("seen") { folder.status.contains("another program still writes to it") }
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         close(file)
         try folder.untilIdle(films: 1)
     }
@@ -80,7 +80,7 @@ struct ArrivalTests {
         let folder = try FolderHarness()
         try folder.rule("default.toml", "prompt = a cat\n")
         try folder.drop(name, "IMG cat END")
-        try folder.while_(0.2) { folder.jobCount == 0 }
+        try folder.throughout(0.2) { folder.jobCount == 0 }
         try folder.rename(name, "cat.jpg")
         try folder.untilIdle(films: 1)
     }
@@ -92,10 +92,10 @@ struct ArrivalTests {
         try folder.drop("cat.prompt", "a cat")
         try folder.untilIdle(films: 1)
         close(open(folder.inbox("cat.prompt").path, O_RDWR | O_CLOEXEC))
-        try folder.while_ { folder.jobCount == 1 }
+        try folder.throughout { folder.jobCount == 1 }
         // Attributes may change as well: the bytes are what counts.
         chmod(folder.inbox("cat.prompt").path, 0o600)
-        try folder.while_ { folder.jobCount == 1 }
+        try folder.throughout { folder.jobCount == 1 }
         #expect(folder.exists("inbox/cat.prompt"))
     }
 
@@ -105,7 +105,7 @@ struct ArrivalTests {
             let folder = try FolderHarness()
             for name in order {
                 try folder.drop(name, name.hasSuffix("jpg") ? "IMG cat END" : "slower seed cat")
-                try folder.while_(0.15) { folder.outputs().isEmpty }
+                try folder.throughout(0.15) { folder.outputs().isEmpty }
             }
             try folder.untilIdle(films: 1)
             #expect(folder.outputs()[0].hasPrefix("cat_i2v_"))
@@ -155,7 +155,7 @@ struct ArrivalTests {
         let folder = try FolderHarness(options: options)
         folder.service.tick()
         try folder.drop("cat.prompt", "a cat")
-        try folder.while_ { folder.jobCount == 0 }
+        try folder.throughout { folder.jobCount == 0 }
         folder.service.watching.take(.overflow, logger: folder.service.logger)
         try folder.untilIdle(films: 1)
     }

@@ -59,7 +59,7 @@ struct FaultTests {
         faults.isFull.store(true, ordering: .relaxed)
         try folder.drop("cat.prompt", "a cat")
         try folder.until("paused") { folder.service.pause != nil }
-        try folder.while_(0.3) { folder.outputs(".json").isEmpty && folder.exists("inbox/cat.prompt") }
+        try folder.throughout(0.3) { folder.outputs(".json").isEmpty && folder.exists("inbox/cat.prompt") }
         faults.isFull.store(false, ordering: .relaxed)
         try folder.untilIdle(films: 1)
         #expect(try folder.ledger.counts() == [.done: 1])
@@ -71,7 +71,7 @@ struct FaultTests {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent("small-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
         try #require(mount("tmpfs", root.path, "tmpfs", 0, "size=8m") == 0, "no tmpfs can be mounted here: \(errno)")
-        defer { umount2(root.path, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(root.path, Int32(MNT_DETACH)) }
         var options = ServiceOptions.quick
         options.minimumFreeBytes = 1 << 20
         let folder = try FolderHarness(options: options, root: root)
@@ -85,13 +85,15 @@ struct FaultTests {
         // The person's copy fails as well, so it is made while nothing but names are needed.
         try folder.until("paused", within: 10) { folder.service.pause != nil }
         try FileManager.default.moveItem(at: folder.inbox("_done/first.prompt"), to: folder.inbox("second.prompt"))
-        try folder.while_(0.3) { folder.outputs(".json").count == 1 && folder.exists("inbox/second.prompt") }
+        try folder.throughout(0.3) { folder.outputs(".json").count == 1 && folder.exists("inbox/second.prompt") }
         unlink(ballast.path)
         try folder.untilIdle(films: 2)
         #expect(folder.service.pause == nil)
     }
 
-    @Test("behaviour 16: a failed sync is no success, is not repeated on the same data, and the film is made again", arguments: 1...6)
+    @Test(
+        "behaviour 16: a failed sync is no success, is not repeated on the same data, and the film is made again",
+        arguments: 1...6)
     func failedSync(count: Int) throws {
         let faults = Faults()
         let folder = try FolderHarness(calls: faults.calls)

@@ -19,8 +19,10 @@ final class FolderHarness {
         options: ServiceOptions = .quick, workers: WorkerSupply = .threads([{ FakeEngine() }]),
         calls: SystemCalls = .kernel, root: URL? = nil
     ) throws {
-        self.root = root
-            ?? FileManager.default.temporaryDirectory.appendingPathComponent("folder-\(UUID().uuidString)", isDirectory: true)
+        self.root =
+            root
+            ?? FileManager.default.temporaryDirectory.appendingPathComponent(
+                "folder-\(UUID().uuidString)", isDirectory: true)
         self.options = options
         self.workers = workers
         self.calls = calls
@@ -62,7 +64,9 @@ final class FolderHarness {
         try Data(text.utf8).write(to: url)
     }
 
-    func rule(_ path: String, _ text: String) throws { try Data(text.utf8).write(to: layout.rules.appendingPathComponent(path)) }
+    func rule(_ path: String, _ text: String) throws {
+        try Data(text.utf8).write(to: layout.rules.appendingPathComponent(path))
+    }
 
     func rename(_ from: String, _ to: String) throws {
         try FileManager.default.moveItem(at: inbox(from), to: inbox(to))
@@ -81,7 +85,8 @@ final class FolderHarness {
     /// Names of the outbox (or a folder of it) with the ending, sorted.
     func outputs(_ ending: String = ".mp4", in folder: String = "") -> [String] {
         let path = folder.isEmpty ? layout.outbox.path : layout.outbox.path + "/" + folder
-        return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { $0.hasSuffix(ending) }.sorted()
+        return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { $0.hasSuffix(ending) }
+            .sorted()
     }
 
     func film(_ name: String) throws -> Data { try Data(contentsOf: layout.outbox.appendingPathComponent(name)) }
@@ -108,7 +113,9 @@ final class FolderHarness {
     }
 
     /// Rounds for as long as several quiet periods, in which something must not happen.
-    func while_(_ seconds: Double = 0.3, _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func throughout(
+        _ seconds: Double = 0.3, _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let end = SystemClock().uptime() + seconds
         repeat {
             service.tick()

@@ -48,7 +48,7 @@ struct JobTests {
         try folder.until("queued") { try folder.ledger.counts()[.queued] == 1 }
         try folder.remove("cat.jpg")
         try folder.until("cancelled", within: 2) { try folder.ledger.counts() == [.cancelled: 1] }
-        try folder.while_ { folder.jobCount == 1 }
+        try folder.throughout { folder.jobCount == 1 }
         #expect(folder.status.contains("cat.prompt: its partner was taken away"))
         // A new picture of the name takes the prompt that is still there.
         try folder.drop("cat.jpg", "IMG new cat END")
@@ -130,7 +130,9 @@ struct JobTests {
         try folder.drop("cat.prompt", "a cat")
         try folder.untilIdle(films: 1)
         #expect(folder.outputs()[0].hasPrefix("cat_t2v_42_"))
-        #expect(try folder.record(folder.outputs(".json")[0])["prompt"]?.objectValue?["used"]?.stringValue == "cinematic, a cat")
+        #expect(
+            try folder.record(folder.outputs(".json")[0])["prompt"]?.objectValue?["used"]?.stringValue
+                == "cinematic, a cat")
     }
 
     @Test("behaviour 22: a typo yields the ERROR text and holds jobs back until it is mended")
@@ -145,7 +147,7 @@ struct JobTests {
         try folder.drop("drafts/cat.prompt", "a cat")
         try folder.drop("dog.prompt", "a dog")
         try folder.untilIdle(films: 1)
-        try folder.while_(0.2) { folder.jobCount == 1 }
+        try folder.throughout(0.2) { folder.jobCount == 1 }
         #expect(folder.status.contains("drafts/cat.prompt: waits because a rule is broken"))
         try folder.rule("drafts.toml", "steps = 2\n\naspect_ratio = 16:9\n")
         try folder.until("film", within: 5) { folder.outputs(".json", in: "drafts").count == 1 }
@@ -166,13 +168,16 @@ struct JobTests {
         try folder.drop("song.mp3", "no input")
         try folder.until("all told") {
             let text = folder.status
-            return ["running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "song.mp3: files of kind .mp3",
-                "done -> done_t2v_0_Fake_T2V_", "bad: bad.prompt, line 1: steps"].allSatisfy(text.contains)
+            return [
+                "running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "song.mp3: files of kind .mp3",
+                "done -> done_t2v_0_Fake_T2V_", "bad: bad.prompt, line 1: steps",
+            ].allSatisfy(text.contains)
         }
         var status = stat()
         stat(folder.layout.outbox.appendingPathComponent("STATUS.txt").path, &status)
         #expect(Date().timeIntervalSince1970 - Double(status.st_mtim.tv_sec) <= 2)
-        let machine = try JSONDecoder.ledger.decode(ServiceStatus.self, from: Data(contentsOf: folder.layout.statusFile))
+        let machine = try JSONDecoder.ledger.decode(
+            ServiceStatus.self, from: Data(contentsOf: folder.layout.statusFile))
         #expect(machine.running.count == 1 && machine.queued.count == 1 && machine.waiting.count == 2)
     }
 
@@ -203,10 +208,10 @@ struct JobTests {
         try folder.drop("kept.prompt", "after = keep\n---\na cat")
         try folder.untilIdle(films: 2)
         #expect(!folder.exists("inbox/gone.prompt") && !folder.exists("inbox/_done"))
-        try folder.while_ { folder.jobCount == 2 }
+        try folder.throughout { folder.jobCount == 2 }
         try folder.stop()
         try folder.start()
-        try folder.while_ { folder.jobCount == 2 }
+        try folder.throughout { folder.jobCount == 2 }
         try folder.drop("kept.prompt", "after = keep\n---\nanother cat")
         try folder.untilIdle(films: 3)
     }
@@ -219,14 +224,16 @@ struct JobTests {
         try folder.until("both ended") {
             folder.exists("inbox/_done/cat.prompt") && folder.exists("inbox/_failed/bad.prompt.ERROR.txt")
         }
-        #expect(folder.text("inbox/_failed/bad.prompt.ERROR.txt") == "The engine refuses.\r\nAsk for something else.\r\n")
+        #expect(
+            folder.text("inbox/_failed/bad.prompt.ERROR.txt") == "The engine refuses.\r\nAsk for something else.\r\n")
         try folder.rename("_done/cat.prompt", "cat.prompt")
         try folder.untilIdle(films: 2)
         try folder.rename("_failed/bad.prompt", "bad.prompt")
         try folder.until("failed again") { try folder.ledger.counts()[.failed] == 2 }
     }
 
-    @Test("a result dropped into another folder runs again, with its prompt, picture and seed, under that folder's rule")
+    @Test(
+        "a result dropped into another folder runs again, with its prompt, picture and seed, under that folder's rule")
     func droppedResults() throws {
         let folder = try FolderHarness()
         try folder.rule("final.toml", "steps = 1\nseed = 99\n")

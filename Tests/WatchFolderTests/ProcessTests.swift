@@ -28,7 +28,8 @@ struct ProcessTests {
 
         /// The fixture's executable lies beside the test bundle.
         static let executable: URL = {
-            var folder = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
+            var folder =
+                Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
                 ?? URL(fileURLWithPath: CommandLine.arguments[0])
             folder.deleteLastPathComponent()
             return folder.appendingPathComponent("dropreel-fake")
@@ -69,7 +70,8 @@ struct ProcessTests {
         }
 
         func names(_ folder: String) -> [String] {
-            ((try? FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path)) ?? []).sorted()
+            ((try? FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path)) ?? [])
+                .sorted()
         }
 
         func text(_ path: String) -> String {
@@ -130,7 +132,9 @@ struct ProcessTests {
         for name in dropped {
             let films = outputs.filter { $0.hasPrefix("\(name)_") && $0.hasSuffix(".mp4") }
             if failing.contains(name) {
-                #expect(films.isEmpty && failures.contains("\(name).prompt") && failures.contains("\(name).prompt.ERROR.txt"))
+                #expect(
+                    films.isEmpty && failures.contains("\(name).prompt")
+                        && failures.contains("\(name).prompt.ERROR.txt"))
                 continue
             }
             try #require(films.count == 1, "\(name): \(films)")
