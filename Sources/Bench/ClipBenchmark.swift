@@ -20,7 +20,9 @@ public struct ClipBenchmark {
             }
             let whole = "\(report.model) \(report.mode.rawValue) \(state)"
             let peak = report.peakMemoryBytes.map { ", peak \(MemoryEstimate.text($0))" } ?? ""
-            return report.stages.map { row("  \($0.stage.rawValue)", $0.seconds) } + [row(whole + peak, report.totalSeconds)]
+            return report.stages.map { row("  \($0.stage.rawValue)", $0.seconds) } + [
+                row(whole + peak, report.totalSeconds)
+            ]
         }
     }
 

@@ -84,7 +84,8 @@ public struct ModelBenchmark {
     }
 
     private func step(
-        _ transformer: Transformer, _ geometry: LatentGeometry, _ name: String, _ attention: AttentionKind, share: Double
+        _ transformer: Transformer, _ geometry: LatentGeometry, _ name: String, _ attention: AttentionKind,
+        share: Double
     ) throws -> Measurement {
         let textRows = 20
         let text = try transformer.prepare(

@@ -10,11 +10,13 @@ public enum RandomCheckpoint {
         let writer = try SafetensorsWriter(path: path, entries: entries)
         for entry in entries {
             let fanIn = max(1, entry.shape.dropFirst().reduce(1, *))
-            let isMatrix = entry.shape.count > 1 && !entry.name.hasSuffix("modulation") && !entry.name.hasSuffix("gamma")
+            let isMatrix =
+                entry.shape.count > 1 && !entry.name.hasSuffix("modulation") && !entry.name.hasSuffix("gamma")
             let (centre, deviation): (Float, Float) =
                 if isMatrix {
                     (0, (1 / Float(fanIn)).squareRoot())
-                } else if entry.name.contains("norm") && entry.name.hasSuffix("weight") || entry.name.hasSuffix("gamma") {
+                } else if entry.name.contains("norm") && entry.name.hasSuffix("weight") || entry.name.hasSuffix("gamma")
+                {
                     (1, 0.02)
                 } else {
                     (0, 0.02)

@@ -3,10 +3,12 @@ import Tensors
 extension TransformerLayout {
     /// The tensors of an unquantised transformer of some size, for writing one (random weights for measurements).
     public static func entries(
-        dim: Int, inputChannels: Int, feedForwardDim: Int, layerCount: Int, textDim: Int, sparseLinear: Bool, dtype: DType
+        dim: Int, inputChannels: Int, feedForwardDim: Int, layerCount: Int, textDim: Int, sparseLinear: Bool,
+        dtype: DType
     ) -> [SafetensorsWriter.Entry] {
         expected(
-            dim: dim, inputs: inputChannels, outputs: 16, feedForward: feedForwardDim, layers: layerCount, text: textDim,
+            dim: dim, inputs: inputChannels, outputs: 16, feedForward: feedForwardDim, layers: layerCount,
+            text: textDim,
             frequency: 256, sparseLinear: sparseLinear
         ).map { $0.entry(dtype) }
     }

@@ -63,13 +63,15 @@ public protocol Backend: AnyObject, Sendable {
 
     // MARK: Norms and element-wise operations
 
-    /// `(x - mean) / sqrt(var + epsilon)` of each row of `[rows, dim]`, then `* weight + bias` where given (`[dim]`, f32).
+    /// `(x - mean) / sqrt(var + epsilon)` of each row of `[rows, dim]`, then `* weight + bias` where given (`[dim]`,
+    /// f32).
     func layerNorm(_ x: Tensor, weight: Tensor?, bias: Tensor?, epsilon: Float, into output: Tensor)
     /// `layerNorm(x) * (1 + scale) + shift`; shift and scale f32 `[dim]`.
     func modulatedNorm(_ x: Tensor, shift: Tensor, scale: Tensor, epsilon: Float, into output: Tensor)
     /// `x / sqrt(mean(x^2) + epsilon) * weight` of each row of `[rows, dim]`; may be in place.
     func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into output: Tensor)
-    /// Rotates pairs (2i, 2i+1) of `x` `[tokens, heads, headDim]` in place by `table` f32 `[tokens, headDim / 2, 2]`, (cos, sin).
+    /// Rotates pairs (2i, 2i+1) of `x` `[tokens, heads, headDim]` in place by `table` f32 `[tokens, headDim / 2, 2]`,
+    /// (cos, sin).
     /// Source: Wan2.1 wan/modules/model.py `rope_apply`.
     func rotate(_ x: Tensor, table: Tensor)
     /// Rows `ids` (i32 `[n]`) of `table` `[vocabulary, dim]`.
@@ -95,7 +97,8 @@ public protocol Backend: AnyObject, Sendable {
     /// stand before that, so that `T' = (zeros + Th + T - kt) / strideT + 1` is the output's frame count.
     /// `residual` (same shape as the output) is added to the result.
     func convolve(_ x: Tensor, _ layer: any Convolution, history: Tensor?, residual: Tensor?, into output: Tensor)
-    /// `x / max(|x|_2 over channels, 1e-12) * sqrt(channels) * gamma`, then the activation; x `[..., channels]`, gamma f32.
+    /// `x / max(|x|_2 over channels, 1e-12) * sqrt(channels) * gamma`, then the activation; x `[..., channels]`, gamma
+    /// f32.
     func channelNorm(_ x: Tensor, gamma: Tensor, activation: Activation?, into output: Tensor)
     /// Nearest neighbour x2 in height and width: `[T, H, W, C]` -> `[T, 2H, 2W, C]`.
     func upsampleNearest(_ x: Tensor, into output: Tensor)

@@ -56,7 +56,9 @@ public struct HostTensor: @unchecked Sendable {
     /// All values widened (or, from f64 and integers, rounded) to float32, row-major.
     public func floats() -> [Float] {
         let n = elementCount
-        func load<T>(_ type: T.Type) -> [T] { (0..<n).map { bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self) } }
+        func load<T>(_ type: T.Type) -> [T] {
+            (0..<n).map { bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self) }
+        }
         switch dtype {
         case .f32: return load(Float.self)
         case .f64: return load(Double.self).map { Float($0) }

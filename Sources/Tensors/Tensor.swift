@@ -33,7 +33,8 @@ public struct Tensor: Sendable {
 
     /// Rows `range` of the outermost dimension.
     public func rows(_ range: Range<Int>) -> Tensor {
-        precondition(!shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= shape[0], "rows \(range) of \(shape)")
+        precondition(
+            !shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= shape[0], "rows \(range) of \(shape)")
         let rowBytes = shape.dropFirst().reduce(1, *) * dtype.byteCount
         return Tensor(
             buffer: buffer, offset: offset + range.lowerBound * rowBytes, shape: [range.count] + shape.dropFirst(),

@@ -6,7 +6,8 @@ import WatchFolder
 
 /// `--config FILE`, and what follows from it.
 struct ConfigurationOption: ParsableArguments {
-    @Option(name: .long, help: "The service's settings. Default: etc/dropreel.toml here, else /etc/dropreel/dropreel.toml.")
+    @Option(
+        name: .long, help: "The service's settings. Default: etc/dropreel.toml here, else /etc/dropreel/dropreel.toml.")
     var config: String?
 
     /// The file that is read; nil when there is none and none was asked for.
@@ -38,7 +39,8 @@ extension ServiceConfiguration {
     var layout: ServiceLayout {
         func url(_ path: String) -> URL { URL(fileURLWithPath: path, isDirectory: true) }
         return ServiceLayout(
-            inbox: url(folders.inbox), outbox: url(folders.outbox), rules: url(folders.rules), state: url(folders.state))
+            inbox: url(folders.inbox), outbox: url(folders.outbox), rules: url(folders.rules), state: url(folders.state)
+        )
     }
 
     var library: ModelLibrary {

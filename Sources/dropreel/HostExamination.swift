@@ -41,7 +41,8 @@ struct HostExamination {
 
     private var graphics: HostFinding {
         guard let library = dlopen("libcuda.so.1", RTLD_NOW) else {
-            return HostFinding(verdict: .note, subject: "GPU", text: "no NVIDIA driver (libcuda.so.1); films are made on the CPU")
+            return HostFinding(
+                verdict: .note, subject: "GPU", text: "no NVIDIA driver (libcuda.so.1); films are made on the CPU")
         }
         dlclose(library)
         return HostFinding(

@@ -47,7 +47,11 @@ struct ServiceHost {
         _ option: ConfigurationOption, _ configuration: ServiceConfiguration
     ) -> WorkerCommand {
         var arguments = ["worker", "--name", "{name}"]
-        if let path = option.path { arguments += ["--config", path] } else { arguments += ["--root", configuration.root] }
+        if let path = option.path {
+            arguments += ["--config", path]
+        } else {
+            arguments += ["--root", configuration.root]
+        }
         return WorkerCommand(executable: executable.path, arguments: arguments)
     }
 

@@ -26,7 +26,8 @@ struct Check: ParsableCommand {
             ("rules", configuration.folders.rules),
         ] where !FileManager.default.isWritableFile(atPath: path) {
             findings.append(
-                Finding(place: "folders.\(name)", message: "\(path) cannot be written", hint: "create it, check its mode"))
+                Finding(
+                    place: "folders.\(name)", message: "\(path) cannot be written", hint: "create it, check its mode"))
         }
         let library = configuration.library
         let catalogue = configuration.catalogue(library)
@@ -43,7 +44,9 @@ struct Check: ParsableCommand {
                 Finding(place: model.name, message: $0.message, hint: $0.hint)
             }
         }
-        if json { try Console.printJSON(findings) } else {
+        if json {
+            try Console.printJSON(findings)
+        } else {
             for finding in findings {
                 Console.error("error: \(finding.place): \(finding.message)\nhint: \(finding.hint)")
             }

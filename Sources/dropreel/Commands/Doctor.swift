@@ -16,7 +16,9 @@ struct Doctor: ParsableCommand {
     func run() throws {
         let configuration = try option.load()
         let findings = HostExamination(configuration).findings()
-        if json { try Console.printJSON(findings) } else {
+        if json {
+            try Console.printJSON(findings)
+        } else {
             for finding in findings {
                 Console.print("[\(finding.verdict.rawValue)] \(finding.subject): \(finding.text)")
                 if let hint = finding.hint { Console.print("       \(hint)") }

@@ -29,7 +29,9 @@ struct Explain: ParsableCommand {
             let jobs = try JobExpansion.jobs(
                 folder: layer, promptFile: drop.prompt, mode: drop.mode, models: catalogue)
             for (index, job) in jobs.enumerated() {
-                if json { Console.print(try job.explanationJSON()) } else {
+                if json {
+                    Console.print(try job.explanationJSON())
+                } else {
                     if jobs.count > 1 { Console.print("job \(index + 1) of \(jobs.count)") }
                     Console.print(job.explanation)
                 }

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Checkpoints
 import CPUBackend
+import Checkpoints
 import Foundation
 import Generation
 

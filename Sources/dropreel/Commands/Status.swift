@@ -58,7 +58,9 @@ struct Status: ParsableCommand {
                     failed += 1
                     Console.print("\(job.name): failed. \(error.message) \(error.hint)")
                 } else {
-                    Console.print("\(job.name): done, outbox/\(([job.folder, job.output ?? ""]).filter { !$0.isEmpty }.joined(separator: "/"))")
+                    Console.print(
+                        "\(job.name): done, outbox/\(([job.folder, job.output ?? ""]).filter { !$0.isEmpty }.joined(separator: "/"))"
+                    )
                 }
             }
             bar.show(status)

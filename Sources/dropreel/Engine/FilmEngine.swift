@@ -26,7 +26,8 @@ final class FilmEngine: VideoGenerating {
         do {
             let request = try request(for: order)
             let sink = try FaultRecorder(
-                FilmSink(path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request)))
+                FilmSink(path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request))
+            )
             recorder = sink
             let result = try withoutActuallyEscaping(progress) { progress in
                 try withoutActuallyEscaping(isCancelled) { isCancelled in

@@ -22,7 +22,8 @@ extension RenderOrder {
             found.width == request.size.width, found.height == request.size.height
         else {
             throw ServiceError(
-                .storage, "The film was not on the disk as it was written.", hint: "Check the disk; the job runs again.")
+                .storage, "The film was not on the disk as it was written.", hint: "Check the disk; the job runs again."
+            )
         }
     }
 
