@@ -170,9 +170,9 @@ struct TreeWatch {
         exit(75)
     }
 
-    /// Folders whose names begin with `_` or `.` hold no inputs.
+    /// Folders whose names begin with `_` or `.` hold no inputs; `_check` holds questions.
     private static func isEntered(_ name: Path) -> Bool {
-        name.first != 0x5F && name.first != 0x2E
+        (name.first != 0x5F && name.first != 0x2E) || name == Array("_check".utf8)
     }
 
     private static func join(_ folder: Path, _ name: Path) -> Path {

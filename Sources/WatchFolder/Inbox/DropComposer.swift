@@ -27,27 +27,49 @@ struct DropComposer {
         var drop = NewDrop(
             id: JobID(at: now), folder: gathering.folder.string, stem: gathering.stem, acceptedAt: now, after: after,
             inputs: inputs, jobs: [], refusal: nil, replaces: [])
-        if let rejection = gathering.members.compactMap(\.rejection).first {
-            drop.refusal = ServiceError(.badInput, rejection.reason, hint: rejection.hint)
+        if let member = gathering.members.first(where: { $0.rejection != nil }), let rejection = member.rejection {
+            drop.refusal = ServiceError(.badInput, "\(member.path.name): \(rejection.reason)", hint: rejection.hint)
             return .drop(drop)
         }
         do {
-            let (promptFile, imageDigest) = try ingredients(gathering, inputs: inputs)
-            let mode: GenerationMode = imageDigest == nil ? .textToVideo : .imageToVideo
-            if promptFile == nil, gathering.prompt == nil {
-                let missing = "waiting for \(gathering.stem).prompt"
-                guard imageMayRunAlone else { return .wait(missing) }
-                guard rule.prompts != nil else { return .wait(missing) }
+            switch try plan(gathering, inputs: inputs, rule: rule, imageMayRunAlone: imageMayRunAlone) {
+            case .wait(let reason): return .wait(reason)
+            case .jobs(let settings, let imageDigest):
+                if let first = settings.first { drop.after = first.after.value }
+                drop.jobs = try jobs(settings, drop: drop, imageDigest: imageDigest, at: now)
             }
-            let settings = try JobExpansion.jobs(folder: rule, promptFile: promptFile, mode: mode, models: models)
-            if let first = settings.first { drop.after = first.after.value }
-            drop.jobs = try jobs(settings, drop: drop, imageDigest: imageDigest, at: now)
-        } catch let problems as RuleProblems {
-            drop.refusal = Self.error(problems)
-        } catch let error as ServiceError where error.code == .badInput {
-            drop.refusal = error
+        } catch {
+            guard let refusal = Self.refusal(error) else { throw error }
+            drop.refusal = refusal
         }
         return .drop(drop)
+    }
+
+    /// What the files would be made with, without a drop.
+    enum Plan {
+        /// Seeds may still be random.
+        case jobs([JobSettings], imageDigest: String?)
+        case wait(String)
+    }
+
+    func plan(
+        _ gathering: Gathering, inputs: [InputRecord], rule: SettingLayer, imageMayRunAlone: Bool
+    ) throws -> Plan {
+        let (promptFile, imageDigest) = try ingredients(gathering, inputs: inputs)
+        let mode: GenerationMode = imageDigest == nil ? .textToVideo : .imageToVideo
+        if promptFile == nil, gathering.prompt == nil {
+            let missing = "waiting for \(gathering.stem).prompt"
+            guard imageMayRunAlone, rule.prompts != nil else { return .wait(missing) }
+        }
+        let settings = try JobExpansion.jobs(folder: rule, promptFile: promptFile, mode: mode, models: models)
+        return .jobs(settings, imageDigest: imageDigest)
+    }
+
+    /// The reason to give the files back, where the error is one.
+    static func refusal(_ error: any Error) -> ServiceError? {
+        if let problems = error as? RuleProblems { return Self.error(problems) }
+        if let known = error as? ServiceError, known.code == .badInput { return known }
+        return nil
     }
 
     private static func after(_ rule: SettingLayer) -> AfterJob {

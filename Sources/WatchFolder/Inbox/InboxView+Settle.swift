@@ -22,6 +22,11 @@ extension InboxView {
                 settling.report(.init(result, knowsWriters: true), for: file, at: now)
                 continue
             }
+            if opened.identity != file.identity {
+                // Nothing tells of writes to a file that stays open: this look is the observation.
+                observe(ObservedFile(path: file.path, identity: opened.identity), at: now)
+                continue
+            }
             var snapshot: Snapshot?
             let finding = try FileProbe().look(opened, expecting: file.identity) { opened in
                 let copy: Snapshot
@@ -46,7 +51,8 @@ extension InboxView {
         }
     }
 
-    private static func examine(
+    /// Whether the copy of a settled file is whole.
+    static func examine(
         _ name: DropName, copy: Snapshot, layout: ServiceLayout, inspector: any ImageInspecting
     ) throws -> Completeness {
         guard name.kind == .image else { return .complete }

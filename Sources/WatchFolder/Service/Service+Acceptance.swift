@@ -6,7 +6,10 @@ extension Service {
     func reloadRules() throws {
         guard clock.uptime() >= nextRules else { return }
         nextRules = clock.uptime() + options.rulesInterval
-        if try ruleBook.reload() { logger.info("rules read", metadata: ["broken": "\(ruleBook.rules.problems.count)"]) }
+        if try ruleBook.reload() {
+            checks.askAgain()
+            logger.info("rules read", metadata: ["broken": "\(ruleBook.rules.problems.count)"])
+        }
     }
 
     /// Makes drops of what has settled.

@@ -34,6 +34,7 @@ extension Service {
                     into: snapshotRoot, layout: layout, inspector: inspector, at: clock.uptime(),
                     isOutOfTime: { [clock] in clock.uptime() >= settleEnd })
             }
+            guarded("check") { try answerChecks(until: clock.uptime() + Self.share) }
             guarded("acceptance") { try acceptGathered(until: clock.uptime() + Self.share) }
         }
         guarded("workers") { try pool.supervise() }
@@ -77,6 +78,7 @@ extension Service {
     private func secondsToRest() -> Double {
         let now = clock.uptime()
         var next = min(nextStatus, nextRules, nextFullScan)
+        if let due = checks.due(at: now, quiet: options.quietPeriod).next { next = min(next, due) }
         if let settled = view.settling.nextDeadline { next = min(next, settled) }
         if hasMoreToAccept { next = now }
         if !view.missing.isEmpty { next = min(next, now + Self.renameGrace / 2) }
@@ -99,11 +101,17 @@ extension Service {
             let interval = watching.pollingReason == nil ? options.scanInterval : options.pollInterval
             try follow(view.scan(.root, recursive: true, at: now))
             dirty.removeAll()
+            lookForChecks(in: view.folders)
             // A large inbox on a slow file system must not be read without pause.
             nextFullScan = clock.uptime() + max(interval, 10 * (clock.uptime() - now))
             return
         }
-        for folder in news.newFolders { try follow(view.scan(folder, recursive: true, at: now)) }
+        let changed = dirty.union(news.folders).union(news.newFolders)
+        for folder in changed where CheckDesk.isCheckFolder(folder) { checks.look(at: folder, in: view.root, at: now) }
+        for folder in news.newFolders where isInputFolder(folder) {
+            try follow(view.scan(folder, recursive: true, at: now))
+            lookForChecks(in: view.folders.filter { $0.isWithin(folder) })
+        }
         for folder in dirty.union(news.folders).subtracting(news.newFolders) where isInputFolder(folder) {
             try follow(view.scan(folder, recursive: false, at: now))
         }

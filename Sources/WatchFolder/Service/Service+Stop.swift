@@ -83,6 +83,7 @@ extension Service {
             case .incomplete, .rejected: continue
             }
         }
+        guard checks.isSettled else { return false }
         guard try ledger.jobs(in: [.queued, .running, .rendered, .publishing]).isEmpty else { return false }
         return try ledger.openDrops().isEmpty
     }

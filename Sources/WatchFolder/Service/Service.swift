@@ -15,6 +15,8 @@ public final class Service {
     let clock: any ServiceClock
     let logger: Logger
     let files: DurableFiles
+    /// What folders hold, of those that results and inputs are put into.
+    let folderNames = FolderNames()
     let programVersion: String
     let utcOffset: Int
     let wake: WakePipe
@@ -25,6 +27,7 @@ public final class Service {
     var ruleBook: RuleBook
     var pool: WorkerPool
     var watching: Watching
+    var checks = CheckDesk()
     var waitReasons: [RelativePath: String] = [:]
     /// Known inputs whose partner was taken away.
     var orphans: Set<RelativePath> = []
@@ -104,8 +107,8 @@ public final class Service {
 
     var publisher: Publisher {
         Publisher(
-            layout: layout, ledger: ledger, clock: clock, files: files, programVersion: programVersion,
-            utcOffset: utcOffset)
+            layout: layout, ledger: ledger, clock: clock, files: files, names: folderNames,
+            programVersion: programVersion, utcOffset: utcOffset)
     }
 
     /// Makes the loop look at once. Safe from any thread, and from a signal handler.
