@@ -30,9 +30,18 @@ public struct ServiceError: Error, Codable, Hashable, Sendable, CustomStringConv
 
     public init(_ code: Code, _ message: String, hint: String, cause: String? = nil) {
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.message = Self.sentence(message)
+        self.hint = Self.sentence(hint)
         self.cause = cause
+    }
+
+    /// With a capital letter, unless it begins with a name (`cat.jpg: ...`), and with a full stop.
+    private static func sentence(_ text: String) -> String {
+        guard let last = text.last, let first = text.first else { return text }
+        let word = text.prefix { $0 != " " }
+        let isPlain = word.allSatisfy { $0.isASCII && $0.isLetter } && word.count < text.count
+        let start = isPlain ? first.uppercased() + text.dropFirst() : text
+        return ".!?:".contains(last) ? start : start + "."
     }
 
     public var description: String {
