@@ -96,7 +96,18 @@ struct Generate: ParsableCommand {
         } catch {
             bar.finish()
             let known = ServiceError.wrapping(FilmEngine.serviceError(error))
-            throw fail(known.code == .badSettings ? .usage : .inputOutput, known.message, hint: known.hint)
+            throw fail(Self.exitCode(known.code), known.message, hint: known.hint)
         }
+
+    private static func exitCode(_ code: ServiceError.Code) -> ExitCode {
+        switch code {
+        case .badSettings: .usage
+        case .badInput, .incompleteInput: .dataError
+        case .configuration: .configuration
+        case .noSpace: .cannotCreate
+        case .outOfMemory, .deviceLost: .unavailable
+        default: .inputOutput
+        }
+    }
     }
 }
