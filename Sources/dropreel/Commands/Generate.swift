@@ -98,6 +98,7 @@ struct Generate: ParsableCommand {
             let known = ServiceError.wrapping(FilmEngine.serviceError(error))
             throw fail(Self.exitCode(known.code), known.message, hint: known.hint)
         }
+    }
 
     private static func exitCode(_ code: ServiceError.Code) -> ExitCode {
         switch code {
@@ -108,6 +109,5 @@ struct Generate: ParsableCommand {
         case .outOfMemory, .deviceLost: .unavailable
         default: .inputOutput
         }
-    }
     }
 }
