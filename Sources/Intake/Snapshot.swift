@@ -24,12 +24,14 @@ public struct Snapshot: Hashable, Sendable, Codable {
     /// bytes that is there already is used. A failed or torn copy leaves nothing behind.
     /// - Parameters:
     ///   - expected: the state that settled; nil takes the state at opening.
+    ///   - isDurable: false for a copy that is needed no longer than its input stays where it is; it may be lost with
+    ///     the power, and is faster.
     ///   - afterReading: called between the copy and the second look at the input; for tests.
     /// - Throws: `changed` when the input was written to meanwhile, `tooLarge`, `noSpace`, `io`. After an `io` error of
     ///   fsync nothing is retried on the same data.
     public static func take(
         _ file: OpenFile, expecting expected: FileIdentity? = nil, into folder: SafeRoot, limit: Int = defaultLimit,
-        afterReading: () -> Void = {}
+        isDurable: Bool = true, afterReading: () -> Void = {}
     ) throws(IntakeError) -> Snapshot {
         let expected = expected ?? file.identity
         guard !file.identity.mayDifferInContent(from: expected) else { throw changed(file) }
@@ -44,8 +46,10 @@ public struct Snapshot: Hashable, Sendable, Codable {
             afterReading()
             let now = try file.currentIdentity()
             guard !now.mayDifferInContent(from: expected), digest.size == expected.size else { throw changed(file) }
-            guard fsync(copy) == 0 else { throw IntakeError.system(errno, doing: "store", name: file.path.string) }
-            try keep(temporary, as: digest.sha256, in: folder, name: file.path.string)
+            if isDurable, fsync(copy) != 0 {
+                throw IntakeError.system(errno, doing: "store", name: file.path.string)
+            }
+            try keep(temporary, as: digest.sha256, in: folder, name: file.path.string, isDurable: isDurable)
             return Snapshot(sha256: digest.sha256, size: digest.size, identity: expected)
         } catch {
             unlinkat(folder.descriptor, temporary, 0)
@@ -54,13 +58,15 @@ public struct Snapshot: Hashable, Sendable, Codable {
     }
 
     private static func keep(
-        _ temporary: String, as digest: String, in folder: SafeRoot, name: String
+        _ temporary: String, as digest: String, in folder: SafeRoot, name: String, isDurable: Bool
     ) throws(IntakeError) {
         // Same digest, same bytes: replacing an older copy changes nothing for whoever reads it.
         guard renameat(folder.descriptor, temporary, folder.descriptor, digest) == 0 else {
             throw IntakeError.system(errno, doing: "store", name: name)
         }
-        guard fsync(folder.descriptor) == 0 else { throw IntakeError.system(errno, doing: "store", name: name) }
+        guard !isDurable || fsync(folder.descriptor) == 0 else {
+            throw IntakeError.system(errno, doing: "store", name: name)
+        }
     }
 
     private static func copyBytes(

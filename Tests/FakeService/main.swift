@@ -41,6 +41,9 @@ do {
         var options = ServiceOptions.quick
         options.heartbeatTimeout = 5
         options.jobTimeout = 2
+        if let quiet = ProcessInfo.processInfo.environment["FAKE_QUIET_WITHOUT_LEASE"].flatMap(Double.init) {
+            options.quietPeriodWithoutLease = quiet
+        }
         let command = WorkerCommand(
             executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path,
             arguments: ["worker", root.path, "{name}"])

@@ -50,7 +50,7 @@ public final class FakeEngine: VideoGenerating {
         let recipe =
             "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)"
         let film = Data("film:".utf8) + Data(String(repeating: recipe + "\n", count: 200).utf8)
-        let poster = Data("poster:\(recipe)".utf8)
+        let poster = Data("IMG poster:\(recipe)END".utf8)
         try film.write(to: staging.film)
         try poster.write(to: staging.poster)
         return RenderOutcome(

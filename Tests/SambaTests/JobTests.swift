@@ -115,7 +115,7 @@ extension SambaSuite {
                 try other.rename(path, "outbox/trip/mine-" + output.name)
                 try other.delete("outbox/trip/mine-" + output.name)
             }
-            try other.removeFolder("outbox/trip")
+            try share.remove("outbox/trip")
             for name in other.names("inbox/trip/_failed") {
                 #expect(try !other.get("inbox/trip/_failed/" + name).isEmpty)
                 try other.delete("inbox/trip/_failed/" + name)
@@ -129,8 +129,9 @@ extension SambaSuite {
 
         @Test("20 prompts into drafts/, three keepers copied into final/: run again under that folder's rule")
         func keepers() throws {
-            let share = try ShareFolder()
-            try share.person.put("rules/drafts.toml", "steps = 1\n")
+            // Three files of one film, copied one after another, settle together.
+            let share = try ShareFolder { $0.quietPeriod = 1 }
+            try share.person.put("rules/drafts.toml", "steps = 1\nseed = random\n")
             try share.person.put("rules/final.toml", "steps = 4\nseed = 99\n")
             try share.untilRules(["drafts", "final"])
             let source = share.layout.state.appendingPathComponent("source/drafts")

@@ -106,6 +106,14 @@ final class ShareFolder {
         try JSONDecoder().decode(JSONValue.self, from: person.get("outbox/" + path)).objectValue ?? [:]
     }
 
+    /// Deletes a folder with what lies in it, as a file manager does; what the service puts there meanwhile, too.
+    func remove(_ folder: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try until("\(folder) removed", sourceLocation: sourceLocation) {
+            for name in person.names(folder) { try? person.delete(folder + "/" + name) }
+            return (try? person.removeFolder(folder)) != nil
+        }
+    }
+
     // MARK: Waiting
 
     struct TimedOut: Error {}

@@ -3,12 +3,15 @@ import Foundation
 import Testing
 
 extension SambaSuite {
-    /// The service as `etc/dropreel.service` runs it: an account of the share's group, without capabilities.
+    /// The service as an account of the share's group, which owns nothing that people put there.
     @Suite struct UnprivilegedTests {
-        @Test("behaviours 4 and 21: without privileges a file held open is not started, and results are everybody's")
-        func withoutPrivileges() throws {
-            let share = try ShareFolder(isServed: false)
-            let other = try share.secondPerson()
+        /// The rights that `etc/dropreel.service` gives.
+        private static let rightsOfUnit = ["--ambient-caps=+lease", "--inh-caps=+lease", "--bounding-set=-all,+lease"]
+        private static let noRights = ["--bounding-set=-all"]
+
+        private func start(_ share: ShareFolder, rights: [String], quietPeriodWithoutLease: Double) throws
+            -> ChildProcess
+        {
             // Where the account may enter, whatever the rights of the build folder.
             let program = share.server.root.deletingLastPathComponent().appendingPathComponent("dropreel-fake")
             if access(program.path, F_OK) != 0 {
@@ -17,13 +20,21 @@ extension SambaSuite {
             }
             chmod(program.path, 0o755)
             let account = share.server.account
-            let service = try ChildProcess(
+            return try ChildProcess(
                 Tools.find("setpriv"),
-                [
-                    "--reuid=\(account.user)", "--regid=\(account.group)", "--clear-groups", "--no-new-privs",
-                    "--bounding-set=-all", "--", program.path, "serve", share.server.root.path, "1",
+                ["--reuid=\(account.user)", "--regid=\(account.group)", "--clear-groups", "--no-new-privs"] + rights + [
+                    "--", Tools.find("env"), "FAKE_QUIET_WITHOUT_LEASE=\(quietPeriodWithoutLease)", program.path,
+                    "serve", share.server.root.path, "1",
                 ],
                 output: share.server.root.deletingLastPathComponent().appendingPathComponent("service.out"))
+        }
+
+        @Test(
+            "behaviours 4 and 21: with the unit's rights a file held open is not started, and results are everybody's")
+        func asUnit() throws {
+            let share = try ShareFolder(isServed: false)
+            let other = try share.secondPerson()
+            let service = try start(share, rights: Self.rightsOfUnit, quietPeriodWithoutLease: 3600)
             defer { service.end(within: 10) }
             let held = try share.person.create("inbox/held.prompt")
             try held.write(Data("a cat".utf8))
@@ -34,7 +45,7 @@ extension SambaSuite {
                 }
             }
             #expect(other.names("outbox").filter { $0.hasPrefix("held") }.isEmpty)
-            #expect(share.status.contains("held.prompt: another program still writes to it"))
+            try share.until("held told") { share.status.contains("held.prompt: another program still writes to it") }
             try held.write(Data(" that runs".utf8))
             try held.close()
             try share.until("held done") { other.names("outbox", ".json").contains { $0.hasPrefix("held_") } }
@@ -46,8 +57,22 @@ extension SambaSuite {
             try share.until("trip done") {
                 other.names("outbox/trip", ".json").count == 1 && other.names("inbox/trip/_done") == ["cat.prompt"]
             }
-            for name in share.outputs("", in: "trip") { try share.person.delete("outbox/trip/" + name) }
-            try share.person.removeFolder("outbox/trip")
+            try share.remove("outbox/trip")
+        }
+
+        @Test("behaviour 4: without the right to leases the longer quiet period is kept")
+        func withoutLeases() throws {
+            let share = try ShareFolder(isServed: false)
+            let quiet = 4.0
+            let service = try start(share, rights: Self.noRights, quietPeriodWithoutLease: quiet)
+            defer { service.end(within: 10) }
+            try share.person.put("inbox/cat.prompt", "a cat")
+            let closed = Date()
+            try share.until("done") { !share.outputs(".json").isEmpty }
+            let record = try share.record(share.outputs(".json")[0])
+            let accepted = try #require(record["created_at"]?.stringValue.flatMap(ISO8601DateFormatter().date))
+            // The log has whole seconds.
+            #expect(accepted.timeIntervalSince(closed) > quiet - 1.5)
         }
     }
 }

@@ -14,8 +14,11 @@ struct FaultTests {
         let isFull = Atomic<Bool>(false)
         let syncsToFail = Atomic<Int>(0)
         let failedInodes = Mutex<Set<UInt64>>([])
+        private let held = Mutex<[Int32]>([])
         let repeatedSyncs = Atomic<Int>(0)
         let shortWrites = Atomic<Int>(0)
+
+        deinit { held.withLock { for descriptor in $0 { close(descriptor) } } }
 
         var calls: SystemCalls {
             .with { calls in
@@ -41,6 +44,9 @@ struct FaultTests {
                     }
                     if self.syncsToFail.load(ordering: .relaxed) > 0 {
                         self.syncsToFail.wrappingSubtract(1, ordering: .relaxed)
+                        // Held open, so that no other file gets its number.
+                        let held = dup(descriptor)
+                        self.held.withLock { $0.append(held) }
                         if isFile { _ = self.failedInodes.withLock { $0.insert(inode) } }
                         errno = EIO
                         return -1
@@ -150,7 +156,7 @@ struct FaultTests {
     func tornLog() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("log-\(UUID().uuidString).jsonl").path
         defer { unlink(path) }
-        let log = LogFile(path: path, files: DurableFiles())
+        let log = LogFile(path: path, files: DurableFiles(), staging: FileManager.default.temporaryDirectory.path)
         let first = JobID(at: Date(timeIntervalSince1970: 1))
         let second = JobID(at: Date(timeIntervalSince1970: 2))
         try log.append(.object(["id": .string(first.text)]), id: first)

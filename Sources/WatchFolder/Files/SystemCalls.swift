@@ -1,5 +1,6 @@
 import CSystem
 import Foundation
+import Synchronization
 
 /// The calls that change the disk on the way to a published result; tests put failures in their place.
 public struct SystemCalls: Sendable {
@@ -23,6 +24,9 @@ public struct SystemCalls: Sendable {
 /// Files written so that they are either whole and on the disk, or reported as failed.
 struct DurableFiles: Sendable {
     var calls: SystemCalls = .kernel
+    private let suspects = SuspectFiles()
+
+    init(calls: SystemCalls = .kernel) { self.calls = calls }
 
     /// Writes every byte, whatever the pieces the kernel takes.
     func write(_ bytes: Data, to descriptor: Int32, name: String) throws {
@@ -74,8 +78,15 @@ struct DurableFiles: Sendable {
 
     /// Once for each open of the data: a failed fsync is never repeated, because the kernel may have dropped the pages.
     func sync(_ descriptor: Int32, name: String) throws {
-        guard calls.fsync(descriptor) == 0 else { throw ServiceError.system("fsync", name, errno: errno) }
+        guard calls.fsync(descriptor) == 0 else {
+            let code = errno
+            suspects.add(descriptor)
+            throw ServiceError.system("fsync", name, errno: code)
+        }
     }
+
+    /// Whether a sync of this file failed before: it may not be trusted, nor synced again, and has to be written anew.
+    func isSuspect(_ descriptor: Int32) -> Bool { suspects.contains(descriptor) }
 
     func syncFile(_ path: String) throws {
         let descriptor = try open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
@@ -83,8 +94,10 @@ struct DurableFiles: Sendable {
         try sync(descriptor, name: Self.name(path))
     }
 
+    func openDirectory(_ path: String) throws -> Int32 { try open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+
     func syncDirectory(_ path: String) throws {
-        let descriptor = try open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let descriptor = try openDirectory(path)
         defer { close(descriptor) }
         try sync(descriptor, name: "folder " + Self.name(path))
     }
@@ -110,5 +123,31 @@ struct DurableFiles: Sendable {
     static func folder(_ path: String) -> String {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
         return parts.count <= 1 ? "/" : parts.joined(separator: "/")
+    }
+}
+
+/// Regular files of which a sync failed, by device and inode. An inode number that is used again costs one copy.
+private final class SuspectFiles: Sendable {
+    private struct Place: Hashable {
+        var device: dev_t
+        var inode: ino_t
+    }
+
+    private let places = Mutex<Set<Place>>([])
+
+    func add(_ descriptor: Int32) {
+        guard let place = Self.place(descriptor) else { return }
+        places.withLock { _ = $0.insert(place) }
+    }
+
+    func contains(_ descriptor: Int32) -> Bool {
+        guard let place = Self.place(descriptor) else { return false }
+        return places.withLock { $0.contains(place) }
+    }
+
+    private static func place(_ descriptor: Int32) -> Place? {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Place(device: status.st_dev, inode: status.st_ino)
     }
 }

@@ -31,7 +31,9 @@ extension InboxView {
             let finding = try FileProbe().look(opened, expecting: file.identity) { opened in
                 let copy: Snapshot
                 do {
-                    copy = try Snapshot.take(opened, expecting: file.identity, into: folder)
+                    // The text of a prompt goes into the ledger; only pictures are needed after acceptance.
+                    copy = try Snapshot.take(
+                        opened, expecting: file.identity, into: folder, isDurable: name.kind == .image)
                 } catch let error as IntakeError {
                     switch error.code {
                     case .noSpace: throw ServiceError.system("copy", file.path.name, errno: ENOSPC)

@@ -132,7 +132,7 @@ struct InboxView {
         return DropName(path.name).kind == DropName(file.path.name).kind
     }
 
-    private mutating func observe(_ file: ObservedFile, at now: Double) {
+    mutating func observe(_ file: ObservedFile, at now: Double) {
         if settling.identity(of: file.path).map(file.identity.mayDifferInContent) ?? false {
             snapshots[file.path] = nil
             readySince[file.path] = nil

@@ -10,6 +10,7 @@ struct InputReturn {
     var ledger: any Ledger
     var layout: ServiceLayout
     var files: DurableFiles
+    var names = FolderNames()
 
     /// - Returns: paths that are no longer known as waiting, with what became of them.
     func settle(_ drop: DropRecord, jobs: [JobRecord]) throws -> [(
@@ -78,8 +79,10 @@ struct InputReturn {
             if try isTaken(target) { continue }
             _ = try set(.returning, input, drop, destination: target.string)
             do {
-                try root.move(path, to: target)
-            } catch {
+                let descriptor = try root.openDirectory(folder)
+                defer { close(descriptor) }
+                try names.adding([target.name], to: descriptor) { try root.move(path, to: target) }
+            } catch let error as IntakeError {
                 switch error.code {
                 case .exists: continue
                 case .absent: return try set(.gone, input, drop)
@@ -104,13 +107,13 @@ struct InputReturn {
         return try handle(input, drop: drop, error: error)
     }
 
+    /// Whether there is something of that name, in any spelling: clients of the share do not tell case apart.
     private func isTaken(_ path: RelativePath) throws -> Bool {
         do {
             let folder = try root.openDirectory(path.parent)
             defer { close(folder) }
-            var status = stat()
-            return fstatat(folder, path.name, &status, AT_SYMLINK_NOFOLLOW) == 0
-        } catch {
+            return try names.contains(anyOf: [path.name], in: folder)
+        } catch let error as IntakeError {
             if error.code == .absent { return false }
             throw error
         }

@@ -4,6 +4,8 @@ import Foundation
 struct LogFile {
     var path: String
     var files: DurableFiles
+    /// Outside the share, on the same file system: where the file is written anew when the old one cannot be trusted.
+    var staging: String
 
     /// Only this much of the end is searched for a line that an interrupted run may have written already, in bytes.
     private static let tail: off_t = 4 << 20
@@ -23,9 +25,17 @@ struct LogFile {
         }
         let end = try wholeLines(descriptor, size: status.st_size)
         if try holds(id, descriptor, end: end) { return }
-        lseek(descriptor, end, SEEK_SET)
         var line = try JSONEncoder.ledger.encode(record)
         line.append(UInt8(ascii: "\n"))
+        if files.isSuspect(descriptor) {
+            // Its pages may be lost and count as clean: everything goes into another file.
+            let whole = try read(descriptor, from: 0, to: end) + line
+            try files.replace(path, with: whole, staging: staging, synced: true)
+            return try files.syncDirectory(DurableFiles.folder(path))
+        }
+        guard lseek(descriptor, end, SEEK_SET) == end else {
+            throw ServiceError.system("lseek", "log.jsonl", errno: errno)
+        }
         do {
             try files.write(line, to: descriptor, name: "log.jsonl")
             try files.sync(descriptor, name: "log.jsonl")

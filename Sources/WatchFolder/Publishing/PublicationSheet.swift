@@ -33,8 +33,10 @@ struct PublicationSheet: Codable {
             }
         }
         try files.syncDirectory(folder)
-        try LogFile(path: layout.outbox.appendingPathComponent("log.jsonl").path, files: files)
-            .append(record, id: job.id)
+        try LogFile(
+            path: layout.outbox.appendingPathComponent("log.jsonl").path, files: files,
+            staging: layout.stagingRoot.path
+        ).append(record, id: job.id)
         try FileManager.default.removeItem(atPath: staging)
     }
 }

@@ -11,6 +11,7 @@ struct Publisher {
     var ledger: any Ledger
     var clock: any ServiceClock
     var files: DurableFiles
+    var names = FolderNames()
     var programVersion: String
     /// Seconds east of Greenwich of the clock that names show.
     var utcOffset: Int
@@ -109,9 +110,20 @@ struct Publisher {
     /// Renames one staged file, or finds that an earlier run has done so.
     private func move(_ staged: String, to target: String) throws {
         guard access(staged, F_OK) == 0 else { return }
-        guard files.calls.renameExclusive(staged, target) != 0 else { return }
+        guard try renameExclusive(staged, target) != 0 else { return }
         if errno == EEXIST { throw NameTaken(path: target) }
         throw ServiceError.system("rename", DurableFiles.name(target), errno: errno)
+    }
+
+    /// 0, or -1 with `errno` set.
+    private func renameExclusive(_ staged: String, _ target: String) throws -> Int32 {
+        let folder = try files.openDirectory(DurableFiles.folder(target))
+        let (result, code) = names.adding([DurableFiles.name(target)], to: folder) {
+            (files.calls.renameExclusive(staged, target), errno)
+        }
+        close(folder)
+        errno = code
+        return result
     }
 
     // MARK: The record
@@ -135,7 +147,7 @@ struct Publisher {
         let staged = staging + "/record.json"
         try files.create(staged, try JSONEncoder.readable.encode(record) + Data("\n".utf8))
         DurableFiles.adoptGroup(of: folder, file: staged)
-        guard files.calls.renameExclusive(staged, target) == 0 else {
+        guard try renameExclusive(staged, target) == 0 else {
             throw ServiceError.system("rename", publication.record, errno: errno)
         }
         do {
@@ -149,7 +161,10 @@ struct Publisher {
 
     /// Adds the line of a finished or failed job, unless an earlier run has.
     func appendLog(_ record: JSONValue, id: JobID) throws {
-        try LogFile(path: layout.outbox.appendingPathComponent("log.jsonl").path, files: files).append(record, id: id)
+        try LogFile(
+            path: layout.outbox.appendingPathComponent("log.jsonl").path, files: files,
+            staging: layout.stagingRoot.path
+        ).append(record, id: id)
     }
 
     // MARK: Names and folders
@@ -162,11 +177,12 @@ struct Publisher {
             stem: given.isEmpty ? stem : given.replacingOccurrences(of: "{stem}", with: stem),
             mode: settings?.mode ?? .textToVideo, seed: job.seed ?? 0, model: settings?.model.value ?? "unknown",
             secondsSince1970: Int(time.timeIntervalSince1970.rounded(.down)), utcOffset: utcOffset)
-        let taken = Set(try FileManager.default.contentsOfDirectory(atPath: folder).map(NameKey.fold))
+        let descriptor = try files.openDirectory(folder)
+        defer { close(descriptor) }
         var attempt = 1
-        while true {
-            let candidates = ["mp4", "jpg", "json"].map { NameKey.fold(name.fileName($0, attempt: attempt)) }
-            if taken.isDisjoint(with: candidates) { break }
+        while try names.contains(
+            anyOf: ["mp4", "jpg", "json"].map { name.fileName($0, attempt: attempt) }, in: descriptor)
+        {
             attempt += 1
         }
         return String(name.fileName("mp4", attempt: attempt).dropLast(4))

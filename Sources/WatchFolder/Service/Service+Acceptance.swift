@@ -93,7 +93,8 @@ extension Service {
             var snapshot = member.snapshot
             if snapshot == nil, member.rejection == nil {
                 guard let file = try? view.root.open(member.path),
-                    let copy = try? Snapshot.take(file, into: snapshotRoot), copy.sha256 == member.known?.sha256
+                    let copy = try? Snapshot.take(file, into: snapshotRoot, isDurable: member.role == .image),
+                    copy.sha256 == member.known?.sha256
                 else {
                     dirty.insert(gathering.folder)
                     return nil

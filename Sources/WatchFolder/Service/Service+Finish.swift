@@ -63,7 +63,8 @@ extension Service {
     func returnInputs() throws {
         let finished = try ledger.finishedDrops()
         guard !finished.isEmpty else { return }
-        let returning = InputReturn(root: view.root, ledger: ledger, layout: layout, files: files)
+        let returning = InputReturn(
+            root: view.root, ledger: ledger, layout: layout, files: files, names: folderNames)
         for (drop, jobs) in finished {
             // The log comes first: a failed job whose line is missing is not finished yet.
             guard jobs.allSatisfy({ $0.state != .failed || $0.isLogged }) else { continue }
@@ -95,8 +96,12 @@ extension Service {
         let status = try status(isRunning: isRunning)
         let text = StatusText.render(status, utcOffset: utcOffset)
         let outbox = layout.outbox.path
-        try files.replace(
-            outbox + "/STATUS.txt", with: Data(text.utf8), staging: layout.stagingRoot.path, synced: false)
+        let folder = try files.openDirectory(outbox)
+        defer { close(folder) }
+        try folderNames.adding(["STATUS.txt"], to: folder) {
+            try files.replace(
+                outbox + "/STATUS.txt", with: Data(text.utf8), staging: layout.stagingRoot.path, synced: false)
+        }
         try files.replace(
             layout.statusFile.path, with: try JSONEncoder.readable.encode(status), staging: layout.stagingRoot.path,
             synced: false)
