@@ -12,7 +12,12 @@ public struct ConfigurationKey: Hashable, Sendable {
         case optionalDuration(ClosedRange<Double>)
         /// Bytes: "64 MiB", "4 GiB".
         case bytes(ClosedRange<Int>)
+        /// The same, or "off".
+        case optionalBytes(ClosedRange<Int>)
         case choice([String])
+        case boolean
+        /// An http or https address, or empty for none.
+        case url
     }
 
     /// "" for keys above the first section.
@@ -107,11 +112,38 @@ public struct ConfigurationKey: Hashable, Sendable {
             "jobs", "retention", .optionalDuration(3600...3650 * day), "off", legal: "off, or 1 h to 3650 d",
             "Age at which inputs in _done and _failed are deleted."),
         .init(
+            "jobs", "retention_size", .optionalBytes(0...tebibyte), "off", legal: "off, or 0 MiB to 1024 GiB",
+            "Space for inputs in _done and _failed; above it the oldest are deleted."),
+        .init(
             "jobs", "minimum_free", .bytes(0...tebibyte), "64 MiB", legal: "0 MiB to 1024 GiB",
             "Space that must stay free; below it intake pauses."),
         .init(
             "jobs", "snapshots", .bytes(0...tebibyte), "4 GiB", legal: "0 MiB to 1024 GiB",
             "Space for pictures of finished jobs, kept for films dropped back."),
+        .init(
+            "share", "folder_status", .boolean, "yes", legal: "yes or no",
+            "A STATUS.txt in each folder of inbox and outbox that is in use, beside the one in the outbox itself."),
+        .init(
+            "metrics", "port", .integer(0...65_535), "0", legal: "0 to 65535",
+            "Port on 127.0.0.1 that answers GET /metrics in Prometheus' text form; 0 for none."),
+        .init(
+            "metrics", "file", .name, "\"\"", legal: "a path, or empty for none",
+            "File that is kept up to date in the same form, for node_exporter's textfile collector."),
+        .init(
+            "notices", "webhook", .url, "\"\"", legal: "an http or https address, or empty for none",
+            "Gets a JSON object by POST when jobs are finished."),
+        .init(
+            "notices", "ntfy", .url, "\"\"", legal: "an http or https address, or empty for none",
+            "Topic of an ntfy server that gets the same as a text."),
+        .init(
+            "notices", "ntfy_token_file", .name, "\"\"", legal: "a path, or empty for none",
+            "File whose first line is the access token for ntfy."),
+        .init(
+            "notices", "events", .choice(ServiceConfiguration.NoticeEvents.allCases.map(\.rawValue)), "failed",
+            legal: "failed or all", "What is told: failures and full disks, or finished films, too."),
+        .init(
+            "notices", "window", .duration(0...day), "60 s", legal: "0 s to 1 d",
+            "How long news are gathered before they are sent as one."),
         .init(
             "log", "format", .choice(ServiceConfiguration.LogFormat.allCases.map(\.rawValue)), "text",
             legal: "text or json", "Form of the service's own log."),
@@ -122,7 +154,7 @@ public struct ConfigurationKey: Hashable, Sendable {
 
     private static func words() -> [String] { ServiceConfiguration.BackendChoice.allCases.map(\.rawValue) }
 
-    static let sections = ["folders", "models", "engine", "intake", "jobs", "log"]
+    static let sections = ["folders", "models", "engine", "intake", "jobs", "share", "metrics", "notices", "log"]
 
     /// A complete configuration file of defaults, each key explained and commented out.
     public static var commentedFile: String {

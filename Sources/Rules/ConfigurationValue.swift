@@ -5,6 +5,7 @@ enum ConfigurationValue: Hashable, Sendable {
     case integer(Int)
     case number(Double)
     case off
+    case boolean(Bool)
 }
 
 extension ValueReader {
@@ -31,6 +32,24 @@ extension ValueReader {
             return .number(try duration(item, in: range, legal: key.legal))
         case .bytes(let range):
             return .integer(try bytes(try single(), in: range, legal: key.legal))
+        case .optionalBytes(let range):
+            let item = try single()
+            if ["off", "no", "never"].contains(item.text.lowercased()) { return .off }
+            return .integer(try bytes(item, in: range, legal: key.legal))
+        case .boolean:
+            return .boolean(try boolean(try single(), legal: key.legal))
+        case .url:
+            let item = try single()
+            let isAddress = ["http://", "https://"].contains {
+                item.text.lowercased().hasPrefix($0) && item.text.count > $0.count
+            }
+            let isClean = item.text.utf8.allSatisfy {
+                $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+            }
+            guard item.text.isEmpty || (isAddress && isClean && item.text.utf8.count <= 2048) else {
+                throw illegal(item, legal: key.legal)
+            }
+            return .text(item.text)
         case .choice(let words):
             return .text(try choice(try single(), among: words, legal: key.legal))
         }

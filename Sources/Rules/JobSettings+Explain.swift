@@ -79,6 +79,8 @@ extension JobSettings {
         case .priority: ("\(priority.value)", priority.origin)
         case .crf: ("\(crf.value)", crf.origin)
         case .outputName: (quoted(outputName.value.isEmpty ? "{stem}" : outputName.value), outputName.origin)
+        case .contactSheet: (word(contactSheet.value), contactSheet.origin)
+        case .visibleLabel: (visibleLabel.value.isEmpty ? "no" : quoted(visibleLabel.value), visibleLabel.origin)
         case .after: (after.value.rawValue, after.origin)
         }
     }

@@ -87,6 +87,8 @@ private struct Resolver {
             priority: integer(.priority, or: 0, .standard),
             crf: integer(.crf, or: 18, .standard),
             outputName: text(.outputName, or: "", .standard),
+            contactSheet: boolean(.contactSheet, or: true, .standard),
+            visibleLabel: text(.visibleLabel, or: "", .standard),
             after: choice(.after, or: .move, .standard),
             size: size(resolution, aspectRatio, pixels))
     }

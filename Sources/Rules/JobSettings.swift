@@ -28,6 +28,10 @@ public struct JobSettings: Hashable, Sendable, Codable {
     public var crf: Setting<Int>
     /// Takes the place of the input's stem in the output's name; empty means the stem.
     public var outputName: Setting<String>
+    /// Whether a picture of nine frames goes beside the film.
+    public var contactSheet: Setting<Bool>
+    /// Written into the first two seconds; empty for none.
+    public var visibleLabel: Setting<String>
     public var after: Setting<AfterJob>
     /// What `resolution` and `aspectRatio` mean for the model: the size itself, or, with `adaptiveResolution`
     /// and an image, the area to keep.
@@ -47,6 +51,8 @@ public struct JobSettings: Hashable, Sendable, Codable {
         case quantLinear = "quant_linear"
         case variations, priority, crf
         case outputName = "output_name"
+        case contactSheet = "contact_sheet"
+        case visibleLabel = "visible_label"
         case after, size
     }
 
@@ -65,5 +71,23 @@ public struct JobSettings: Hashable, Sendable, Codable {
     /// The seed once it is fixed; nil while it is `random`.
     public var fixedSeed: UInt64? {
         if case .fixed(let number) = seed.value { number } else { nil }
+    }
+}
+
+/// Settings that jobs of earlier versions, still in a ledger, do not have. The decoding that the compiler writes for
+/// `JobSettings` finds these overloads before the general one.
+extension KeyedDecodingContainer where Key == JobSettings.CodingKeys {
+    func decode(_ type: Setting<Bool>.Type, forKey key: Key) throws -> Setting<Bool> {
+        if key == .contactSheet { return try decodeIfPresent(type, forKey: key) ?? Setting(true, .standard) }
+        return try decodePlainly(type, key)
+    }
+
+    func decode(_ type: Setting<String>.Type, forKey key: Key) throws -> Setting<String> {
+        if key == .visibleLabel { return try decodeIfPresent(type, forKey: key) ?? Setting("", .standard) }
+        return try decodePlainly(type, key)
+    }
+
+    private func decodePlainly<Value: Decodable>(_ type: Value.Type, _ key: Key) throws -> Value {
+        try decode(type, forKey: key)
     }
 }

@@ -91,6 +91,10 @@ extension ServiceConfiguration {
             if case .integer(let value) = given[name] { value } else { standard }
         }
 
+        func boolean(_ name: String, _ standard: Bool) -> Bool {
+            if case .boolean(let value) = given[name] { value } else { standard }
+        }
+
         func number(_ name: String, _ standard: Double) -> Double {
             if case .number(let value) = given[name] { value } else { standard }
         }
@@ -112,6 +116,12 @@ extension ServiceConfiguration {
         if case .texts(let paths) = given["models.directories"] { directories = paths }
         var retention: Double?
         if case .number(let seconds) = given["jobs.retention"] { retention = seconds }
+        var retentionSize: Int?
+        if case .integer(let bytes) = given["jobs.retention_size"] { retentionSize = bytes }
+        func optional(_ name: String) -> String? {
+            let text = values.text(name, "")
+            return text.isEmpty ? nil : text
+        }
         return ServiceConfiguration(
             root: root,
             folders: Folders(
@@ -135,8 +145,17 @@ extension ServiceConfiguration {
                 attempts: values.integer("jobs.attempts", 3), jobTimeout: values.number("jobs.job_timeout", 6 * 3600),
                 heartbeatTimeout: values.number("jobs.heartbeat_timeout", 30),
                 stopTimeout: values.number("jobs.stop_timeout", 60), retention: retention,
+                retentionSize: retentionSize,
                 minimumFree: values.integer("jobs.minimum_free", 64 << 20),
                 snapshots: values.integer("jobs.snapshots", 4 << 30)),
+            share: Share(folderStatus: values.boolean("share.folder_status", true)),
+            metrics: Metrics(
+                port: UInt16(exactly: values.integer("metrics.port", 0)).flatMap { $0 == 0 ? nil : $0 },
+                file: optional("metrics.file").map { absolute($0, from: root) }),
+            notices: Notices(
+                webhook: optional("notices.webhook"), ntfy: optional("notices.ntfy"),
+                ntfyTokenFile: optional("notices.ntfy_token_file").map { absolute($0, from: root) },
+                events: values.choice("notices.events", .failed), window: values.number("notices.window", 60)),
             log: Log(format: values.choice("log.format", .text), level: values.choice("log.level", .info)))
     }
 

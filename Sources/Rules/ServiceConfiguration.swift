@@ -63,10 +63,37 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
         public var stopTimeout: Double
         /// Inputs in `_done` and `_failed` older than this many seconds are deleted; nil keeps them.
         public var retention: Double?
+        /// Bytes that `_done` and `_failed` may hold; nil for any number.
+        public var retentionSize: Int?
         /// Bytes that must stay free on the disk.
         public var minimumFree: Int
         /// Bytes of pictures of finished jobs that are kept for films dropped back.
         public var snapshots: Int
+    }
+
+    public struct Share: Hashable, Sendable, Codable {
+        /// STATUS.txt in the folders of inbox and outbox, too.
+        public var folderStatus: Bool
+    }
+
+    public struct Metrics: Hashable, Sendable, Codable {
+        /// On the loopback interface; nil for none.
+        public var port: UInt16?
+        /// Absolute path; nil for none.
+        public var file: String?
+    }
+
+    public enum NoticeEvents: String, Hashable, Sendable, Codable, CaseIterable {
+        case failed, all
+    }
+
+    public struct Notices: Hashable, Sendable, Codable {
+        public var webhook: String?
+        public var ntfy: String?
+        /// Absolute path.
+        public var ntfyTokenFile: String?
+        public var events: NoticeEvents
+        public var window: Double
     }
 
     public struct Log: Hashable, Sendable, Codable {
@@ -81,9 +108,12 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
     public var engine: Engine
     public var intake: Intake
     public var jobs: Jobs
+    public var share: Share
+    public var metrics: Metrics
+    public var notices: Notices
     public var log: Log
 
     enum CodingKeys: String, CodingKey {
-        case root, folders, models, engine, intake, jobs, log
+        case root, folders, models, engine, intake, jobs, share, metrics, notices, log
     }
 }

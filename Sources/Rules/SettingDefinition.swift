@@ -23,6 +23,8 @@ public struct SettingDefinition: Hashable, Sendable {
         case prompts
         /// A number, "random", or a list of numbers.
         case seed
+        /// yes, no, or the words themselves.
+        case label
     }
 
     public let name: SettingName
@@ -39,7 +41,7 @@ public struct SettingDefinition: Hashable, Sendable {
     /// Whether an unquoted value may hold `#`, `;` and commas.
     var isFreeText: Bool {
         switch kind {
-        case .text, .prompts: true
+        case .text, .prompts, .label: true
         default: false
         }
     }
@@ -64,6 +66,12 @@ public struct SettingDefinition: Hashable, Sendable {
 
     /// Largest legal seed: what every reader of the JSON logs, and a signed database column, can hold.
     public static let maximumSeed = UInt64(Int64.max)
+    /// What `visible_label = yes` writes.
+    public static let standardLabel = "AI-generated"
+    /// Longest visible label, in characters.
+    public static let maximumLabelCount = 40
+    /// What a visible label may hold besides letters and digits of ASCII.
+    public static let labelMarks = " .,:;!?-+/()'&#%*=_@\""
     /// Longest text of one setting, in bytes of UTF-8.
     public static let maximumTextBytes = 16 * 1024
     /// Most entries of one list.
@@ -143,6 +151,14 @@ public struct SettingDefinition: Hashable, Sendable {
         .init(
             .outputName, .text, legal: "text; {stem} stands for the input's name", standard: "{stem}",
             example: "output_name = \"draft {stem}\"", "What the names of the results begin with."),
+        .init(
+            .contactSheet, .boolean, legal: "yes or no", standard: "yes", example: "contact_sheet = no",
+            "Whether a picture of nine frames is put beside each film."),
+        .init(
+            .visibleLabel, .label,
+            legal: "no, yes (AI-generated), or up to 40 letters, digits and marks such as . , - ( )",
+            standard: "no", example: "visible_label = \"AI-generated\"",
+            "Words written into the first two seconds of the film, for everybody to see."),
         .init(
             .after, .choice(AfterJob.allCases.map(\.rawValue)), legal: "move, keep or delete", standard: "move",
             example: "after = move",

@@ -21,6 +21,8 @@ public enum SettingName: String, Hashable, Sendable, Codable, CaseIterable, Codi
     case priority
     case crf
     case outputName = "output_name"
+    case contactSheet = "contact_sheet"
+    case visibleLabel = "visible_label"
     case after
 }
 

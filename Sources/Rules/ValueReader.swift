@@ -41,6 +41,8 @@ struct ValueReader {
             return try prompts()
         case .seed:
             return try seed(definition)
+        case .label:
+            return .text(try label(try single(), definition))
         }
     }
 
@@ -89,6 +91,20 @@ struct ValueReader {
         case "no", "off", "false", "0", "n": return false
         default: throw illegal(item, legal: legal, suggestion: ["yes", "no", "true", "false", "on", "off"])
         }
+    }
+
+    /// Empty for none.
+    private func label(_ item: Statement.Item, _ definition: SettingDefinition) throws(RuleProblem) -> String {
+        if !item.quoted, let isWanted = try? boolean(item, legal: definition.legal) {
+            return isWanted ? SettingDefinition.standardLabel : ""
+        }
+        let isDrawable = item.text.allSatisfy {
+            ($0.isASCII && ($0.isLetter || $0.isNumber)) || SettingDefinition.labelMarks.contains($0)
+        }
+        guard isDrawable, item.text.count <= SettingDefinition.maximumLabelCount else {
+            throw illegal(item, definition)
+        }
+        return item.text
     }
 
     func choice(_ item: Statement.Item, among words: [String], legal: String) throws(RuleProblem) -> String {

@@ -150,4 +150,38 @@ struct JobSettingsTests {
             try JSONSerialization.jsonObject(with: Data(try SettingDefinition.allJSON().utf8)) as? [[String: String]]
         #expect(rows?.count == SettingName.allCases.count)
     }
+
+    @Test("a visible label is words, yes or no; a contact sheet is yes or no")
+    func labels() throws {
+        func label(_ rule: String) throws -> String { try Fixture.jobs(rule, prompts: "x")[0].visibleLabel.value }
+        #expect(try label("") == "")
+        #expect(try label("visible_label = yes") == "AI-generated")
+        #expect(try label("visible_label = no") == "")
+        #expect(try label("visible_label = Made by a model, 2026") == "Made by a model, 2026")
+        #expect(try label("visible_label = \"no\"") == "no")
+        #expect(try Fixture.jobs("contact_sheet = off", prompts: "x")[0].contactSheet.value == false)
+        #expect(try Fixture.jobs("", prompts: "x")[0].contactSheet.value)
+        #expect(Fixture.messages("visible_label = KI-erzeugt \u{E4}").first?.contains("visible_label") == true)
+        let long = String(repeating: "a", count: 41)
+        #expect(Fixture.messages("visible_label = \(long)").first?.contains("is not legal") == true)
+        #expect(
+            Fixture.messages("contact_sheat = no").first
+                == "line 1: contact_sheat: unknown setting; did you mean contact_sheet?")
+        #expect(Fixture.messages("visible_lable = yes").first?.contains("did you mean visible_label?") == true)
+    }
+
+    @Test("settings of jobs of an earlier version are read, with what held then")
+    func earlierVersion() throws {
+        let job = try Fixture.jobs("steps = 3", prompts: "x")[0]
+        var object = try #require(
+            JSONSerialization.jsonObject(with: JSONEncoder().encode(job)) as? [String: Any])
+        object["contact_sheet"] = nil
+        object["visible_label"] = nil
+        let old = try JSONDecoder().decode(JobSettings.self, from: JSONSerialization.data(withJSONObject: object))
+        #expect(old == job)
+        object["crf"] = nil
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(JobSettings.self, from: JSONSerialization.data(withJSONObject: object))
+        }
+    }
 }

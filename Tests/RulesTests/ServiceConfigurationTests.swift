@@ -26,6 +26,10 @@ struct ServiceConfigurationTests {
         #expect(configuration.intake.pairWait == 20)
         #expect(configuration.jobs.attempts == 3)
         #expect(configuration.jobs.retention == nil)
+        #expect(configuration.jobs.retentionSize == nil)
+        #expect(configuration.share.folderStatus)
+        #expect(configuration.metrics == .init(port: nil, file: nil))
+        #expect(configuration.notices.webhook == nil && configuration.notices.ntfy == nil)
     }
 
     @Test("the commented file is legal, and its lines are the defaults")
@@ -57,6 +61,18 @@ struct ServiceConfigurationTests {
             [jobs]
             retention = 30 d
             snapshots = "2 GiB"
+            retention_size = 10 GiB
+            [share]
+            folder_status = off
+            [metrics]
+            port = 9471
+            file = "metrics/dropreel.prom"
+            [notices]
+            webhook = "https://hooks.example/x?y=1#z"
+            ntfy = http://ntfy.example/films
+            ntfy_token_file = etc/token
+            events = all
+            window = 2 min
             [log]
             level = "debug"
             """)
@@ -70,6 +86,14 @@ struct ServiceConfigurationTests {
         #expect(configuration.jobs.retention == 2_592_000.0)
         #expect(configuration.jobs.snapshots == 2 << 30)
         #expect(configuration.log.level == .debug)
+        #expect(configuration.jobs.retentionSize == 10 << 30)
+        #expect(!configuration.share.folderStatus)
+        #expect(configuration.metrics == .init(port: 9471, file: "/data/metrics/dropreel.prom"))
+        #expect(
+            configuration.notices
+                == .init(
+                    webhook: "https://hooks.example/x?y=1#z", ntfy: "http://ntfy.example/films",
+                    ntfyTokenFile: "/data/etc/token", events: .all, window: 120))
     }
 
     @Test(
@@ -87,6 +111,17 @@ struct ServiceConfigurationTests {
                 "line 2: folders.state: /srv/dropreel/inbox/state is inside the inbox folder"
             ),
             ("[[jobs]]", "line 1: [[jobs]]: not a section heading"),
+            ("[share]\nfolder_status = maybe", "line 2: folder_status: maybe is not legal; legal: yes or no"),
+            (
+                "[jobs]\nretention_size = 5 d",
+                "line 2: retention_size: 5 d is not legal; legal: off, or 0 MiB to 1024 GiB"
+            ),
+            ("[metrics]\nport = 70000", "line 2: port: 70000 is not legal; legal: 0 to 65535"),
+            (
+                "[notices]\nntfy = ntfy.sh/films",
+                "line 2: ntfy: ntfy.sh/films is not legal; legal: an http or https address, or empty for none"
+            ),
+            ("[notices]\nevents = fail", "line 2: events: fail is not legal; did you mean failed?"),
             ("[jobs] x", "line 1: text after the section heading [jobs]"),
         ])
     func wrong(_ text: String, _ expected: String) {
