@@ -1,6 +1,7 @@
 import Foundation
 import Intake
 import Logging
+import Rules
 import Synchronization
 
 /// Where to look, as the watcher tells; without one, everywhere and often.
@@ -49,6 +50,8 @@ final class Watching: Sendable {
     }
 
     func take(_ event: WatchEvent, logger: Logger) {
+        // Our own texts, litter and temporary names: nothing that a look would find.
+        if case .changed(let path) = event, DropName(path.name).kind == .ignored { return }
         state.withLock { state in
             switch event {
             case .ready:

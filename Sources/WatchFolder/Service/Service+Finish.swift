@@ -94,6 +94,7 @@ extension Service {
         guard clock.uptime() >= nextStatus || !isRunning else { return }
         nextStatus = clock.uptime() + options.statusInterval
         let status = try status(isRunning: isRunning)
+        try writeFolderStatus(status)
         let text = StatusText.render(status, utcOffset: utcOffset)
         let outbox = layout.outbox.path
         let folder = try files.openDirectory(outbox)
@@ -152,23 +153,7 @@ extension Service {
         guard clock.uptime() >= nextHousekeeping else { return }
         nextHousekeeping = clock.uptime() + 600
         try trimSnapshots()
-        if let retention = options.retention { try trimReturned(olderThan: retention) }
-    }
-
-    /// Removes inputs from `_done` and `_failed` that were returned longer ago than the limit. The time of the move
-    /// counts (ctime), not that of the picture.
-    private func trimReturned(olderThan seconds: Double) throws {
-        let limit = Int64((clock.now().timeIntervalSince1970 - seconds) * 1e9)
-        let returned: Set<String> = ["_done", "_failed"]
-        let options = ScanOptions(entersFolder: { returned.contains($0) || DropName.isInputFolder($0) })
-        var old: [RelativePath] = []
-        try view.root.scan(.root, options: options) { entry in
-            guard case .file(let file) = entry, returned.contains(file.path.parent.name), file.identity.changed < limit
-            else { return true }
-            old.append(file.path)
-            return true
-        }
-        for path in old { try view.root.remove(path) }
+        try trimReturned()
     }
 
     /// Removes copies of pictures that no job needs, oldest first, above the limit.

@@ -7,7 +7,7 @@ import Rules
 /// the status. Rendering happens elsewhere (`WorkerSupply`); the ledger is the meeting point.
 public final class Service {
     let layout: ServiceLayout
-    let options: ServiceOptions
+    var options: ServiceOptions
     let ledger: any Ledger
     let models: ModelCatalogue
     let inspector: any ImageInspecting
@@ -28,6 +28,7 @@ public final class Service {
     var pool: WorkerPool
     var watching: Watching
     var checks = CheckDesk()
+    var board: FolderBoard
     var waitReasons: [RelativePath: String] = [:]
     /// Known inputs whose partner was taken away.
     var orphans: Set<RelativePath> = []
@@ -93,6 +94,7 @@ public final class Service {
         ruleBook = try RuleBook(folder: layout.rules, staging: layout.stagingRoot, models: models, files: files)
         try Self.recover(ledger: ledger, layout: layout, clock: clock, policy: options.policy)
         view.known = try KnownInputs(ledger: ledger)
+        board = FolderBoard(finished: try ledger.recentlyFinished(limit: 500).map(ServiceStatus.finished))
         let pipe = wake
         let (ledger, clock, policy) = (self.ledger, clock, options.policy)
         pool = WorkerPool(

@@ -21,6 +21,8 @@ extension ServiceOptions {
         snapshotBytes = Int64(configuration.jobs.snapshots)
         policy.maximumFailures = configuration.jobs.attempts
         retention = configuration.jobs.retention
+        retentionBytes = configuration.jobs.retentionSize.map(Int64.init)
+        writesFolderStatus = configuration.share.folderStatus
     }
 }
 

@@ -30,6 +30,10 @@ public struct ServiceOptions: Sendable, Hashable {
     public var snapshotBytes: Int64 = 4 << 30
     /// Age at which inputs in `_done` and `_failed` are deleted; nil keeps them.
     public var retention: Double?
+    /// Bytes that `_done` and `_failed` may hold together; nil for any number.
+    public var retentionBytes: Int64?
+    /// STATUS.txt in the folders of inbox and outbox, too.
+    public var writesFolderStatus = true
     /// Before a worker that died is started again; doubles while it keeps dying.
     public var workerRestartDelay = 1.0
     public var policy = AttemptPolicy()

@@ -89,7 +89,7 @@ extension ServiceStatus {
             retryAt: job.notBefore > now ? job.notBefore : nil)
     }
 
-    private static func finished(_ job: JobRecord) -> Finished {
+    static func finished(_ job: JobRecord) -> Finished {
         Finished(
             id: job.id, folder: job.folder, name: name(job), output: job.publication?.film,
             finishedAt: job.finishedAt ?? job.createdAt, error: job.error)

@@ -9,15 +9,44 @@ enum StatusText {
         ]
         if let pause = status.pause { lines.append("PAUSED: \(pause)") }
         lines += status.notices.map { "Note: \($0)" }
-        section("Running", status.running.map { running($0) }, in: &lines)
-        var queue = status.queued.map { queued($0, utcOffset) }
+        section("Running", status.running.map { running($0, name: path($0.folder, $0.name)) }, in: &lines)
+        var queue = status.queued.map { queued($0, name: path($0.folder, $0.name), utcOffset) }
         let more = (status.counts[JobState.queued.rawValue] ?? 0) - status.queued.count
         if more > 0 { queue.append("... and \(more) more") }
         section("Queued", queue, in: &lines)
         section("Waiting", status.waiting.map { "\($0.path): \($0.reason)" }, in: &lines)
-        section("Failed", status.finished.filter { $0.error != nil }.map { failed($0, utcOffset) }, in: &lines)
+        section(
+            "Failed",
+            status.finished.filter { $0.error != nil }
+                .map { failed($0, name: path($0.folder, $0.name), utcOffset) }, in: &lines)
         section("Done", status.finished.filter { $0.error == nil }.map { done($0, utcOffset) }, in: &lines)
         return lines.joined(separator: "\r\n") + "\r\n"
+    }
+
+    /// The first line of a folder's text.
+    static func stamp(_ status: ServiceStatus, utcOffset: Int) -> String {
+        "Dropreel, last change \(time(status.writtenAt, utcOffset, full: true)).\r\n"
+    }
+
+    /// What a folder's text says below its first line. Holds no time that passes by itself.
+    static func lines(_ part: ServiceStatus, folder: String, utcOffset: Int) -> [String] {
+        var lines = [
+            "This folder: \(folder.isEmpty ? "the inbox itself" : folder). The whole: STATUS.txt in the outbox."
+        ]
+        if !part.isRunning { lines.append("Dropreel is stopped.") }
+        if let pause = part.pause { lines.append("PAUSED: \(pause)") }
+        section("Running", part.running.map { running($0, name: $0.name) }, in: &lines)
+        section("Queued", part.queued.map { queued($0, name: $0.name, utcOffset) }, in: &lines)
+        section("Waiting", part.waiting.map { "\(DurableFiles.name($0.path)): \($0.reason)" }, in: &lines)
+        section(
+            "Failed", part.finished.filter { $0.error != nil }.map { failed($0, name: $0.name, utcOffset) },
+            in: &lines)
+        section(
+            "Done",
+            part.finished.filter { $0.error == nil }.map {
+                "\(time($0.finishedAt, utcOffset, full: false)) \($0.name)" + ($0.output.map { " -> \($0)" } ?? "")
+            }, in: &lines)
+        return lines
     }
 
     private static func section(_ title: String, _ entries: [String], in lines: inout [String]) {
@@ -26,8 +55,7 @@ enum StatusText {
         lines += entries.map { "  " + $0 }
     }
 
-    private static func running(_ job: ServiceStatus.Active) -> String {
-        let name = path(job.folder, job.name)
+    private static func running(_ job: ServiceStatus.Active, name: String) -> String {
         guard job.state == .running else { return "\(name): being put into the outbox" }
         guard let progress = job.progress else { return "\(name): starting" }
         var text = "\(name): \(Int((min(max(progress.fraction, 0), 1) * 100).rounded(.down))) %, \(progress.stage)"
@@ -36,16 +64,16 @@ enum StatusText {
         return text
     }
 
-    private static func queued(_ job: ServiceStatus.Active, _ utcOffset: Int) -> String {
-        var text = "\(job.place ?? 0). \(path(job.folder, job.name))"
+    private static func queued(_ job: ServiceStatus.Active, name: String, _ utcOffset: Int) -> String {
+        var text = "\(job.place ?? 0). \(name)"
         if job.failures > 0 { text += " (failed \(job.failures) times, tried again" }
         if job.failures > 0, let retry = job.retryAt { text += " at \(time(retry, utcOffset, full: false))" }
         return job.failures > 0 ? text + ")" : text
     }
 
-    private static func failed(_ job: ServiceStatus.Finished, _ utcOffset: Int) -> String {
+    private static func failed(_ job: ServiceStatus.Finished, name: String, _ utcOffset: Int) -> String {
         let error = job.error.map { "\($0.message) \($0.hint)" } ?? ""
-        return "\(time(job.finishedAt, utcOffset, full: false)) \(path(job.folder, job.name)): \(error)"
+        return "\(time(job.finishedAt, utcOffset, full: false)) \(name): \(error)"
     }
 
     private static func done(_ job: ServiceStatus.Finished, _ utcOffset: Int) -> String {
