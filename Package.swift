@@ -26,8 +26,8 @@ var floor0: [Target] {
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(
-            name: "CFFmpeg", pkgConfig: "libavformat libavcodec libswscale libavutil",
-            providers: [.apt(["libavformat-dev", "libavcodec-dev", "libswscale-dev"])]),
+            name: "CFFmpeg", pkgConfig: "libavformat libavcodec libswscale libswresample libavutil",
+            providers: [.apt(["libavformat-dev", "libavcodec-dev", "libswscale-dev", "libswresample-dev"])]),
         .systemLibrary(name: "CInotifyTools", providers: [.apt(["libinotifytools0-dev"])]),
         .target(
             name: "CImages", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
@@ -44,7 +44,7 @@ var floor1: [Target] {
         .target(name: "Tensors"),
         .target(name: "Checkpoints", dependencies: ["Tensors"]),
         .target(name: "Text", dependencies: ["CSentencePiece"]),
-        .target(name: "Media", dependencies: ["CImages", "CFFmpeg"]),
+        .target(name: "Media", dependencies: ["CImages", "CFFmpeg", "CSystem"]),
         .target(name: "Rules"),
     ]
 }
@@ -113,7 +113,9 @@ var tests: [Target] {
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         test("CheckpointsTests", ["Checkpoints", "Tensors"]),
         test("TextTests", ["Text"]),
-        test("MediaTests", ["Media"]),
+        // The process that decodes pictures, without the rest of the program, and what it must not be able to do.
+        .executableTarget(name: "dropreel-picture-child", dependencies: ["Media", "CSystem"], path: "Tests/PictureChild"),
+        test("MediaTests", ["Media", "dropreel-picture-child"]),
         test("CPUBackendTests", ["CPUBackend", "Tensors"]),
         test(
             "WanTests",

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,5 +75,18 @@ int dropreel_wait(pid_t process) {
         found = waitpid(process, &status, 0);
     } while (found < 0 && errno == EINTR);
     if (found < 0) return -1000;
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int dropreel_wait_measured(pid_t process, int64_t *microseconds) {
+    int status = 0;
+    struct rusage usage;
+    pid_t found;
+    do {
+        found = wait4(process, &status, 0, &usage);
+    } while (found < 0 && errno == EINTR);
+    if (found < 0) return -1000;
+    *microseconds = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * (int64_t)1000000 + usage.ru_utime.tv_usec
+        + usage.ru_stime.tv_usec;
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }

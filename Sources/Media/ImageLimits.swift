@@ -12,6 +12,9 @@ public struct ImageLimits: Equatable, Sendable {
     public var scannedPixelCount = 24 * 64_000_000
     /// Bytes that the JPEG decoder may hold besides its output.
     public var decoderByteCount = 768 << 20
+    /// Bytes of address space that a process of its own may take for one picture: the file, the picture twice (as
+    /// stored and turned upright), what the decoder holds, and 64 MiB for everything else.
+    public var decodingByteCount = (64 + 768 + 64) << 20 + 2 * 3 * 64_000_000
 
     public init() {}
 

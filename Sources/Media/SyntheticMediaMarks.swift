@@ -89,10 +89,20 @@ public struct AIGCLabel: Codable, Equatable, Sendable {
 ///
 /// Source: XMP specification part 1, section 7; IPTC Photo Metadata Standard, "Digital Source Type".
 public enum SyntheticMediaXMP {
-    public static let digitalSourceType = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    /// How a film came about.
+    public enum DigitalSourceType: String, CaseIterable, Sendable {
+        /// By a trained model alone.
+        case trainedAlgorithmicMedia
+        /// By a trained model from something else, such as a photograph.
+        case compositeWithTrainedAlgorithmicMedia
+
+        public var address: String { "http://cv.iptc.org/newscodes/digitalsourcetype/" + rawValue }
+    }
 
     /// - Parameter creatorTool: the program and its version.
-    public static func packet(creatorTool: String) -> String {
+    public static func packet(
+        creatorTool: String, digitalSourceType: DigitalSourceType = .trainedAlgorithmicMedia
+    ) -> String {
         """
         <?xpacket begin="\u{FEFF}" id="W5M0MpCehiHzreSzNTczkc9d"?>
         <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -100,7 +110,7 @@ public enum SyntheticMediaXMP {
         <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" \
         xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
         <xmp:CreatorTool>\(escaped(creatorTool))</xmp:CreatorTool>
-        <Iptc4xmpExt:DigitalSourceType>\(digitalSourceType)</Iptc4xmpExt:DigitalSourceType>
+        <Iptc4xmpExt:DigitalSourceType>\(digitalSourceType.address)</Iptc4xmpExt:DigitalSourceType>
         </rdf:Description>
         </rdf:RDF>
         </x:xmpmeta>

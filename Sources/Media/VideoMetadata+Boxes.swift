@@ -21,8 +21,9 @@ extension VideoMetadata {
             result.xmp = String(decoding: packet, as: UTF8.self)
         }
         let parts = try boxes.children(of: movie)
-        for track in parts where track.type == "trak" && result.codec.isEmpty {
-            try result.readTrack(track, &boxes)
+        for track in parts where track.type == "trak" {
+            if result.codec.isEmpty { try result.readTrack(track, &boxes) }
+            if result.sound == nil { try result.readSound(track, &boxes) }
         }
         guard !result.codec.isEmpty else {
             throw MediaError(.unsupported, "the film has no pictures", hint: "use a film that was made here")
@@ -65,6 +66,18 @@ extension VideoMetadata {
                 frameRate = FrameRate(ticks, over: step)
             }
         }
+    }
+
+    private mutating func readSound(_ track: MP4Box, _ boxes: inout MP4Boxes) throws {
+        guard let media = try boxes.descend(track, "mdia"), let handler = try boxes.descend(media, "hdlr"),
+            try boxes.bytes(of: handler, at: 8, 4).hasPrefix("soun"), let header = try boxes.descend(media, "mdhd"),
+            let descriptions = try boxes.descend(media, "minf", "stbl", "stsd"),
+            let entry = try boxes.children(of: descriptions, skipping: 8).first,
+            try boxes.bytes(of: header, at: 0, 1)[0] == 0
+        else { return }
+        let timescale = try boxes.bytes(of: header, at: 12, 4).bigEndian32(0)
+        let duration = try boxes.bytes(of: header, at: 16, 4).bigEndian32(0)
+        sound = SoundTrack(codec: entry.type, seconds: timescale > 0 ? Double(duration) / Double(timescale) : 0)
     }
 
     /// Keys by number (`keys`, `ilst`), and the older four-letter comment.

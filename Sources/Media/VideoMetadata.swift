@@ -17,10 +17,19 @@ public struct VideoMetadata: Equatable, Sendable {
     public internal(set) var color: Color?
     /// The index stands before the pictures, so that playing can begin before the whole file is there.
     public internal(set) var isFastStart = false
+    /// The first sound track.
+    public internal(set) var sound: SoundTrack?
     /// All keys with text values, `comment`, `dropreel` and `AIGC` among them.
     public internal(set) var tags: [String: String] = [:]
     /// The XMP packet.
     public internal(set) var xmp: String?
+
+    public struct SoundTrack: Equatable, Sendable {
+        /// Sample entry, as in "mp4a" (AAC).
+        public var codec: String
+        /// Length of its samples, the encoder's run-in included.
+        public var seconds: Double
+    }
 
     public struct Color: Equatable, Sendable {
         public var primaries: Int

@@ -8,7 +8,7 @@ import Glibc
 /// dozens. A writer belongs to one thread at a time. A file that was not finished is of no use and is the caller's to
 /// remove; flushing to the disk is the caller's, too.
 ///
-/// A second stream (sound) would be one more `EncodedStream` beside `video`; the file itself knows nothing of pictures.
+/// Sound, where there is some, is cut or falls silent with the last frame.
 public final class VideoWriter {
     public let settings: VideoSettings
     private let path: String
@@ -16,12 +16,15 @@ public final class VideoWriter {
     private let marks: VideoMarks
     private let file: MP4File
     private let video: H264Stream
+    private let audio: AACStream?
     private var isFinished = false
     private var failure: MediaError?
 
-    /// - Parameter path: where the film goes, in a staging folder; replaced if it exists.
+    /// - Parameters:
+    ///   - path: where the film goes, in a staging folder; replaced if it exists.
+    ///   - sound: muxed as AAC.
     /// - Throws: `MediaError`: `.unsupported` (settings, marks), `.unavailable` (no encoder), `.io`.
-    public init(path: String, settings: VideoSettings, marks: VideoMarks) throws {
+    public init(path: String, settings: VideoSettings, marks: VideoMarks, sound: Sound? = nil) throws {
         try settings.validate()
         try marks.validate()
         FFmpeg.begin()
@@ -31,6 +34,7 @@ public final class VideoWriter {
         name = path.split(separator: "/").last.map(String.init) ?? path
         file = try MP4File(path: path, name: name)
         video = try H264Stream(settings: settings, file: file)
+        audio = try sound.map { [file] in try AACStream(sound: $0, file: file) }
         try file.begin(tags: [("comment", marks.comment), ("dropreel", marks.dropreel), ("AIGC", marks.aigc)])
     }
 
@@ -41,7 +45,10 @@ public final class VideoWriter {
     public func append(_ frame: UnsafeRawBufferPointer) throws {
         precondition(!isFinished, "a finished film takes no more frames")
         precondition(frame.count == settings.frameByteCount, "a frame of another size")
-        try attempt { try video.append(frame) }
+        try attempt {
+            try video.append(frame)
+            try audio?.append(upTo: soundEnd)
+        }
     }
 
     /// - Precondition, Throws: as for a buffer.
@@ -59,6 +66,7 @@ public final class VideoWriter {
         }
         try attempt {
             try video.drain()
+            try audio?.drain(at: soundEnd)
             try file.finish()
             try appendXMP()
         }
@@ -66,6 +74,8 @@ public final class VideoWriter {
         let written = try OpenFile(path, flags: O_RDONLY)
         return VideoSummary(frameCount: video.frameCount, byteCount: try written.byteCount())
     }
+
+    private var soundEnd: Int { Sound.sampleCount(videoFrames: video.frameCount, rate: settings.frameRate) }
 
     private func appendXMP() throws {
         let packet = Array(marks.xmp.utf8)

@@ -1,6 +1,7 @@
 import CPUBackend
 import Foundation
 import Generation
+import Media
 import Rules
 
 /// One thing `dropreel doctor` looked at.
@@ -24,7 +25,7 @@ struct HostExamination {
     init(_ configuration: ServiceConfiguration) { self.configuration = configuration }
 
     func findings() -> [HostFinding] {
-        [processor, memory, graphics, watcher, inotify] + folders + [sameFileSystem] + models
+        [processor, memory, graphics, watcher, inotify, pictures] + folders + [sameFileSystem] + models
     }
 
     private var processor: HostFinding {
@@ -67,6 +68,22 @@ struct HostExamination {
         return HostFinding(
             verdict: .ok, subject: "inotify",
             text: "\(limit("max_user_watches")) watches, queue of \(limit("max_queued_events"))")
+    }
+
+    /// What keeps a hostile picture from doing harm here.
+    private var pictures: HostFinding {
+        let subject = "picture sandbox"
+        do {
+            let measures = try IsolatedImageDecoder().measures()
+            let isEnough = measures.isSuperset(of: .essential)
+            return HostFinding(
+                verdict: isEnough ? .ok : .note, subject: subject, text: measures.text,
+                hint: isEnough ? nil : "allow seccomp in the container; until then a hostile picture can do more harm")
+        } catch {
+            return HostFinding(
+                verdict: .missing, subject: subject, text: "pictures cannot be decoded: \(error)",
+                hint: "raise the limits on processes and memory")
+        }
     }
 
     private var folders: [HostFinding] {

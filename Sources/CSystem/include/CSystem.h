@@ -86,6 +86,41 @@ int dropreel_pipe(int ends[2]);
 /// The exit status (0-255), or -signal; waits. -1000 with errno set when there is no such child.
 int dropreel_wait(pid_t process);
 
+/// The exit status (0-255), or -signal; waits. -1000 with errno set when there is no such child. `microseconds` receives
+/// the processor time that it used.
+int dropreel_wait_measured(pid_t process, int64_t *microseconds);
+
+#pragma mark Sandbox
+
+/// What stands between a process and the rest of the system; bits of what `dropreel_sandbox_enter` returns.
+enum dropreel_sandbox_measure {
+    /// Every limit of `dropreel_sandbox_limits` is in force.
+    DROPREEL_SANDBOX_LIMITS = 1,
+    /// No program that is started could gain rights, and no debugger of the same user can attach.
+    DROPREEL_SANDBOX_NO_PRIVILEGES = 2,
+    /// Landlock: no file can be opened, made, renamed or removed.
+    DROPREEL_SANDBOX_LANDLOCK_FILES = 4,
+    /// Landlock: no TCP port can be bound or connected (Linux 6.7).
+    DROPREEL_SANDBOX_LANDLOCK_NETWORK = 8,
+    /// Landlock: no signal and no abstract socket reaches another process (Linux 6.12).
+    DROPREEL_SANDBOX_LANDLOCK_SCOPE = 16,
+    /// seccomp: only the calls that computing, and the descriptors already open, need.
+    DROPREEL_SANDBOX_SECCOMP = 32,
+    DROPREEL_SANDBOX_ALL = 63,
+};
+
+struct dropreel_sandbox_limits {
+    /// Bytes of address space above what is mapped when the sandbox is entered.
+    uint64_t memory;
+    /// Seconds of processor time of the whole process.
+    uint64_t seconds;
+};
+
+/// Takes from this process, for good, every right but computing on its open descriptors. Meant for a process of one
+/// thread that is about to read hostile bytes. Returns the measures that are in force; one that the kernel or a
+/// container refuses is left out.
+int dropreel_sandbox_enter(const struct dropreel_sandbox_limits *limits);
+
 #pragma mark SHA-256
 
 /// A running SHA-256 (FIPS 180-4).

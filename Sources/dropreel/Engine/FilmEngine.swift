@@ -52,7 +52,7 @@ final class FilmEngine: VideoGenerating {
 
     private func request(for order: RenderOrder) throws -> GenerationRequest {
         var image: RGBImage?
-        if let snapshot = order.imageSnapshot { image = try ImageDecoder.decode(path: snapshot.path) }
+        if let snapshot = order.imageSnapshot { image = try IsolatedImageDecoder().decodeForRendering(snapshot) }
         var request = GenerationRequest(order.settings, prompt: order.promptUsed, image: image, seed: order.seed)
         request.noiseDevice = noiseDevice
         return request
@@ -66,11 +66,11 @@ final class FilmEngine: VideoGenerating {
         case is CancellationError: return error
         case let error as GenerationError where error.code == .cancelled: return CancellationError()
         case let error as GenerationError:
-            return ServiceError(code(error.code), sentence(error.message), hint: sentence(error.hint))
+            return ServiceError(code(error.code), error.message, hint: error.hint)
         case let error as MediaError:
             let full = error.code == .io && [ENOSPC, EDQUOT].contains(error.errno ?? 0)
             let code: ServiceError.Code = full ? .noSpace : error.code == .io ? .storage : .badInput
-            return ServiceError(code, sentence(error.message), hint: sentence(error.hint))
+            return ServiceError(code, error.message, hint: error.hint)
         default:
             return ServiceError.wrapping(error)
         }
@@ -85,11 +85,6 @@ final class FilmEngine: VideoGenerating {
         case .backend: .deviceLost
         case .cancelled: .interrupted
         }
-    }
-
-    private static func sentence(_ text: String) -> String {
-        guard let first = text.first else { return text }
-        return first.uppercased() + text.dropFirst() + (text.hasSuffix(".") ? "" : ".")
     }
 }
 

@@ -1,0 +1,238 @@
+import Foundation
+import Testing
+
+@testable import Media
+
+@Suite("Decoding in a process of its own")
+struct IsolatedDecodingTests {
+    /// The fixture lies beside the test bundle.
+    static let executable: String = {
+        var folder =
+            Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
+            ?? URL(fileURLWithPath: CommandLine.arguments[0])
+        folder.deleteLastPathComponent()
+        return folder.appendingPathComponent("dropreel-picture-child").path
+    }()
+
+    private let decoder = IsolatedImageDecoder(executable: executable)
+
+    private func acting(_ act: String) -> IsolatedImageDecoder {
+        IsolatedImageDecoder(executable: Self.executable, arguments: ["act", act])
+    }
+
+    private func withFile<Result>(_ bytes: [UInt8], _ body: (Int32) throws -> Result) throws -> Result {
+        let folder = TemporaryFolder()
+        let path = folder.file("x")
+        try PictureFile.write(bytes, to: path)
+        let file = try OpenFile(path, flags: O_RDONLY)
+        return try withExtendedLifetime(folder) { try body(file.descriptor) }
+    }
+
+    @Test("every picture comes back byte for byte as decoded in this process", arguments: GoldenImage.all)
+    func same(_ golden: GoldenImage) throws {
+        let bytes = try golden.bytes()
+        for options in [ImageDecoder.Options(), .upstream] {
+            var decoder = decoder
+            decoder.options = options
+            let expected = try ImageDecoder.decode(bytes, options: options)
+            try withFile(bytes) { (descriptor: Int32) throws in
+                #expect(try decoder.decode(descriptor: descriptor) == expected)
+                #expect(try decoder.size(descriptor: descriptor) == (expected.width, expected.height))
+            }
+        }
+    }
+
+    @Test("a broken picture is the same error as in this process")
+    func sameErrors() throws {
+        let whole = try GoldenImage.bytes("inputs/progressive.jpg")
+        var flipped = try GoldenImage.bytes("inputs/rgb.png")
+        flipped[flipped.count / 2] ^= 4
+        let cases = [
+            [], Array(whole.prefix(whole.count / 2)), flipped, Array("once upon a time".utf8),
+            Array(whole.prefix(3)) + [UInt8](repeating: 7, count: 100),
+        ]
+        for bytes in cases {
+            let expected = mediaError { _ = try ImageDecoder.decode(bytes) }
+            let found = try withFile(bytes) { file in mediaError { _ = try decoder.decode(descriptor: file) } }
+            #expect(found == expected && found != nil)
+        }
+    }
+
+    @Test("the descriptor's position neither matters nor moves")
+    func position() throws {
+        try withFile(try GoldenImage.bytes("inputs/baseline.jpg")) { (descriptor: Int32) throws in
+            lseek(descriptor, 100, SEEK_SET)
+            #expect(try decoder.size(descriptor: descriptor) == (61, 47))
+            #expect(lseek(descriptor, 0, SEEK_CUR) == 100)
+        }
+    }
+
+    @Test("a link, a folder and a pipe are not read")
+    func notFiles() throws {
+        let folder = TemporaryFolder()
+        try PictureFile.write(try GoldenImage.bytes("inputs/rgb.png"), to: folder.file("x.png"))
+        #expect(try decoder.size(path: folder.file("x.png")).width > 0)
+        symlink("x.png", folder.file("link.png"))
+        try #require(mkfifo(folder.file("pipe.png"), 0o600) == 0)
+        #expect(mediaError { _ = try decoder.size(path: folder.file("link.png")) }?.errno == ELOOP)
+        #expect(mediaError { _ = try decoder.size(path: folder.file("pipe.png")) }?.code == .unsupported)
+        #expect(mediaError { _ = try decoder.size(path: folder.path) }?.code == .unsupported)
+        #expect(mediaError { _ = try decoder.size(path: folder.file("none.png")) }?.errno == ENOENT)
+    }
+
+    // MARK: What the sandbox denies
+
+    /// The exit status (an error number, 0 for success), or minus the signal.
+    private func attempt(_ what: String) throws -> Int32 {
+        let order = ImageDecodingOrder(.size, options: .init(), limits: .init(), processorSeconds: 5)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Self.executable)
+        process.arguments = ["attempt", what, order.text]
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
+    }
+
+    @Test("the sandbox is whole on this kernel, or the test says what is missing")
+    func measures() throws {
+        let measures = try decoder.measures()
+        #expect(measures.isSuperset(of: .essential), "in force: \(measures.text)")
+        #expect(SandboxMeasures.all.text.split(separator: ",").count == 6 && SandboxMeasures([]).text == "none")
+    }
+
+    @Test(
+        "no file, no socket, no process, no code of its own",
+        arguments: [
+            "read-file", "make-file", "remove-file", "list-folder", "inspect-file", "change-mode", "socket", "pair",
+            "pipe", "duplicate", "signal", "sleep", "map-code", "protect-code", "raise-limit", "namespace",
+            "io-uring",
+        ])
+    func refused(_ what: String) throws {
+        #expect(try attempt(what) == EPERM)
+    }
+
+    @Test("no thread and no child", arguments: ["thread", "fork"])
+    func alone(_ what: String) throws {
+        #expect([EPERM, EAGAIN].contains(try attempt(what)))
+    }
+
+    @Test("what only an attacker does ends the process", arguments: ["exec", "trace", "read-others", "kernel-program"])
+    func killed(_ what: String) throws {
+        #expect(try attempt(what) == -SIGSYS)
+    }
+
+    @Test("computing goes on")
+    func allowed() throws {
+        #expect(try attempt("nothing") == 0)
+    }
+
+    // MARK: What becomes of a decoder gone astray
+
+    @Test("an endless loop is ended by its processor time")
+    func loop() throws {
+        var decoder = acting("loop")
+        decoder.processorSeconds = 1
+        let error = mediaError { _ = try decoder.size(descriptor: 0) }
+        #expect(error?.code == .tooLarge && error?.message.contains("1 s of processor time") == true)
+    }
+
+    @Test("one that hangs is ended by the clock")
+    func hang() throws {
+        var decoder = acting("hang")
+        decoder.seconds = 1
+        let start = ContinuousClock.now
+        let error = mediaError { _ = try decoder.size(descriptor: 0) }
+        #expect(error?.code == .tooLarge && error?.message.contains("more than 1 s to") == true)
+        #expect(ContinuousClock.now - start < .seconds(10))
+    }
+
+    @Test("a memory bomb ends as an error, not as a full host")
+    func memory() throws {
+        var decoder = acting("memory")
+        decoder.limits.decodingByteCount = 256 << 20
+        #expect(mediaError { _ = try decoder.size(descriptor: 0) }?.code == .corrupt)
+    }
+
+    @Test("a real picture that needs more than it may is too large")
+    func memoryOfAPicture() throws {
+        var png = PNGBuilder(width: 4_000, height: 4_000, depth: 8, colorType: 2)
+        png.chunk("IDAT", [0x78, 0x01])
+        var decoder = decoder
+        #expect(
+            try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }?.code
+                == .incomplete)
+        decoder.limits.decodingByteCount = 40 << 20
+        let code = try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }?.code
+        #expect(code == .corrupt || code == .tooLarge)
+    }
+
+    @Test(
+        "whatever it says or leaves unsaid is an error of the picture",
+        arguments: ["crash", "silent", "babble", "huge-picture", "cut-picture", "long-text"])
+    func takenOver(_ act: String) throws {
+        let error = mediaError { _ = try acting(act).decode(descriptor: 0) }
+        #expect(error?.code == .corrupt && error?.message.hasPrefix("the picture cannot be decoded") == true)
+    }
+
+    @Test("its words reach people as one line of plain text")
+    func words() throws {
+        let error = mediaError { _ = try acting("evil-text").size(descriptor: 0) }
+        #expect(error?.message == "a\u{FFFD}b\u{FFFD}[31m\u{FFFD}c\u{FFFD}\u{FFFD}" && error?.hint == "")
+    }
+
+    @Test("more bytes than the picture has are not read")
+    func endless() throws {
+        #expect(try acting("endless-pixels").decode(descriptor: 0).pixels == [1, 2, 3, 4, 5, 6])
+    }
+
+    @Test("what is no fault of the picture is told as such")
+    func notThePicture() {
+        for act in ["killed", "status"] {
+            #expect(mediaError { _ = try acting(act).size(descriptor: 0) }?.code == .unavailable)
+        }
+        let missing = IsolatedImageDecoder(executable: "/nonexistent")
+        #expect(mediaError { _ = try missing.size(descriptor: 0) }?.errno == ENOENT)
+        #expect(mediaError { _ = try missing.measures() }?.code == .unavailable)
+    }
+
+    /// In a process of its own: what other tests have open does not count.
+    @Test("nothing stays behind: no process, no descriptor")
+    func leavesNothing() async {
+        await #expect(processExitsWith: .success) {
+            func descriptors() throws -> Int {
+                try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+            }
+            let before = try descriptors()
+            for act in ["crash", "babble", "endless-pixels", "status"] {
+                let decoder = IsolatedImageDecoder(executable: Self.executable, arguments: ["act", act])
+                _ = try? decoder.decode(descriptor: 0)
+            }
+            try #require(waitpid(-1, nil, WNOHANG) == -1 && errno == ECHILD)
+            try #require(try descriptors() == before)
+        }
+    }
+
+    @Test("behaviour 19: a bomb is refused within 64 MiB of address space and a second")
+    func bomb() throws {
+        var png = PNGBuilder(width: 60_000, height: 60_000, depth: 8, colorType: 6)
+        png.chunk("IDAT", [UInt8](repeating: 0x55, count: 1 << 20))
+        var decoder = decoder
+        decoder.limits.decodingByteCount = 64 << 20
+        decoder.processorSeconds = 1
+        let error = try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }
+        #expect(error?.code == .tooLarge && error?.message.contains("60000 x 60000") == true)
+    }
+
+    @Test("an order survives its text, and no other text is one")
+    func order() {
+        var order = ImageDecodingOrder(.pixels, options: .upstream, limits: .init(), processorSeconds: 7)
+        order.limits.side = 99
+        #expect(ImageDecodingOrder(order.text) == order)
+        for text in ["", "1", "1,2", order.text + ",1", "-" + order.text, order.text.replacing("99", with: "x")] {
+            #expect(ImageDecodingOrder(text) == nil)
+        }
+    }
+}
