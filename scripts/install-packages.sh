@@ -3,7 +3,7 @@
 # "test": also what the test suite drives (a real Samba server, ffprobe).
 set -euo pipefail
 
-packages=(pkg-config libinotifytools0-dev libopenblas-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
+packages=(pkg-config libinotifytools0-dev libopenblas-dev libavformat-dev libavcodec-dev libswscale-dev libswresample-dev libavutil-dev
     libjpeg-dev libpng-dev libsentencepiece-dev libsqlite3-dev)
 if [[ "${1:-build}" == test ]]; then
     packages+=(samba smbclient libsmbclient-dev ffmpeg)

@@ -41,8 +41,8 @@ extension SafeRoot {
         for component in path.components {
             folder = folder.appending(component)
             try withParent(of: folder) { (parent, name) throws(IntakeError) in
-                if mkdirat(parent, name, mode) == 0 {
-                    // The share's own set-group-id bit is kept when the system drops ours.
+                // A sandbox may refuse the set-group-id bit; the share's own is inherited then.
+                if mkdirat(parent, name, mode & 0o777) == 0 {
                     _ = fchmodat(parent, name, mode, 0)
                 } else if errno != EEXIST {
                     throw IntakeError.system(errno, doing: "make the folder", name: folder.string)
