@@ -13,6 +13,7 @@
 #include <libavutil/log.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
+#include <libswresample/swresample.h>
 #include <libswscale/swscale.h>
 
 // Macros that Swift does not import.
@@ -21,6 +22,11 @@ static inline int cffmpeg_error(int code) { return AVERROR(code); }
 static inline int cffmpeg_error_eof(void) { return AVERROR_EOF; }
 static inline int cffmpeg_error_again(void) { return AVERROR(EAGAIN); }
 static inline int64_t cffmpeg_no_pts(void) { return AV_NOPTS_VALUE; }
+
+// `swr_convert` on a frame, whose planes Swift sees as another kind of pointer.
+static inline int cffmpeg_resample(struct SwrContext *context, uint8_t **out, int room, const AVFrame *frame) {
+    return swr_convert(context, out, room, (const uint8_t **)frame->extended_data, frame->nb_samples);
+}
 
 // The libraries' log: nothing reaches stderr; the last error text of this thread is kept for the error's hint.
 

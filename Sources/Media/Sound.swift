@@ -26,6 +26,8 @@ public struct Sound: Equatable, Sendable {
 
     /// Decodes the beginning of a WAV, M4A or MP3 file, cut or padded with silence to `frameCount` samples a channel.
     ///
+    /// One channel is spread over both at the same power, 3 dB lower in each.
+    ///
     /// The first bytes decide the format, never the name; only these containers and their usual codecs are opened.
     /// - Throws: `MediaError`: `.notAnImage` (no such file), `.corrupt`, `.unsupported` (other codecs), `.io`.
     public static func read(path: String, frameCount: Int) throws -> Sound {

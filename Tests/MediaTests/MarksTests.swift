@@ -50,8 +50,8 @@ struct MarksTests {
 
     @Test func longLabelsBreakAndImpossibleOnesAreErrors() throws {
         let label = try VisibleLabel("made by a model, not by a camera, in 2026", width: 256, height: 144)
-        #expect(label.lines.count == 3)
-        #expect(label.lines.map { String($0) } == ["made by a model, not", "by a camera, in", "2026"])
+        #expect(label.lines.count == 2)
+        #expect(label.lines.map { String($0) } == ["made by a model, not", "by a camera, in 2026"])
         #expect(mediaError { _ = try VisibleLabel("猫", width: 256, height: 144) }?.code == .unsupported)
         let long = String(repeating: "word ", count: 200)
         #expect(mediaError { _ = try VisibleLabel(long, width: 64, height: 64) }?.code == .unsupported)
