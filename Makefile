@@ -1,11 +1,12 @@
 # Two commands do all the set-up: `make demo` and `make test`. The others are their parts.
 SWIFT ?= swift
 
-.PHONY: help demo test build release packages test-packages lint format clean
+.PHONY: help demo test test-faults build release packages test-packages lint format clean
 
 help:
 	@echo "make demo     install what is missing, build, make two videos with the embedded model"
 	@echo "make test     install what is missing, build, run the whole test suite"
+	@echo "make test-faults  kills and failing calls on purpose, in full (an hour or more)"
 	@echo "make release  build the release binaries (.build/release/dropreel)"
 	@echo "make lint     check the formatting;  make format  applies it"
 
@@ -14,6 +15,9 @@ packages:
 
 test-packages:
 	@scripts/install-packages.sh test
+
+test-faults: test-packages
+	@scripts/test-faults.sh
 
 release: packages
 	$(SWIFT) build -c release --product dropreel

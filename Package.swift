@@ -7,6 +7,8 @@ let package = Package(
     products: [
         .executable(name: "dropreel", targets: ["dropreel"]),
         .executable(name: "dropreel-watcher", targets: ["dropreel-watcher"]),
+        // Preloaded by tests into the processes that they strike.
+        .library(name: "dropreel-faults", type: .dynamic, targets: ["FaultInjector"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -128,6 +130,7 @@ var tests: [Target] {
             name: "dropreel-fake",
             dependencies: ["WatchFolder", "FolderFixtures", .product(name: "Logging", package: "swift-log")],
             path: "Tests/FakeService"),
+        .target(name: "FaultInjector", path: "Tests/FaultInjector"),
         test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake"]),
         // The folder behind a real smbd.
         .systemLibrary(

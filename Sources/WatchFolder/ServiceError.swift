@@ -102,9 +102,20 @@ extension ServiceError {
         }
     }
 
+    /// The error number that Foundation's file operations wrap, if any.
+    private static func systemNumber(_ error: any Error) -> Int32? {
+        if let posix = error as? POSIXError { return posix.code.rawValue }
+        guard let cocoa = error as? CocoaError else { return nil }
+        if cocoa.code == .fileWriteOutOfSpace { return ENOSPC }
+        return (cocoa.underlying as? POSIXError)?.code.rawValue
+    }
+
     /// Any error as one of ours.
     public static func wrapping(_ error: any Error) -> ServiceError {
         if let known = error as? ServiceError { return known }
+        if let number = systemNumber(error), [ENOSPC, EDQUOT, EFBIG].contains(number) {
+            return system("write", "a file", errno: number)
+        }
         return ServiceError(
             .unexpected, "The job stopped on an error that the program did not foresee: \(error).",
             hint: "Drop the file again; if it stays so, send the line of outbox/log.jsonl with a report.",

@@ -6,7 +6,7 @@ import Testing
     "The watch folder behind a real Samba server", .serialized,
     .enabled(
         if: SambaServer.isRequired || SambaServer.obstacle == nil,
-        "a Samba server needs root, samba and smbclient: scripts/install-packages.sh test"),
+        "DROPREEL_WITHOUT_SAMBA is set; a server needs root, samba and smbclient: scripts/install-packages.sh test"),
     .withSamba)
 enum SambaSuite {}
 

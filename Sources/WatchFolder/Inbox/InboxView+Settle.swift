@@ -18,7 +18,12 @@ extension InboxView {
                 opened = try root.open(file.path)
             } catch {
                 let result: ProbeResult =
-                    error.code == .absent ? .gone : .broken(reason: error.message, hint: error.hint)
+                    switch error.code {
+                    case .absent: .gone
+                    // The system's trouble, not the file's: another look, until the time for incomplete files is over.
+                    case .io: .incomplete(reason: error.message)
+                    default: .broken(reason: error.message, hint: error.hint)
+                    }
                 settling.report(.init(result, knowsWriters: true), for: file, at: now)
                 continue
             }
@@ -38,6 +43,7 @@ extension InboxView {
                     switch error.code {
                     case .noSpace: throw ServiceError.system("copy", file.path.name, errno: ENOSPC)
                     case .changed: return .incomplete(reason: "it is still changing")
+                    case .io: return .incomplete(reason: error.message)
                     default: return .broken(reason: error.message, hint: error.hint)
                     }
                 }

@@ -58,12 +58,27 @@ struct InputReturn {
 
     /// Whether the file at the path is still what was accepted, by identity or, if only touched, by content.
     private func isStill(_ input: InputRecord, at path: RelativePath) throws -> Bool {
-        guard let now = try? root.observe(path) else { return false }
+        guard let now = try observe(path) else { return false }
         if !now.identity.mayDifferInContent(from: input.identity) { return true }
-        guard now.identity.size == input.identity.size, let file = try? root.open(path) else {
+        guard now.identity.size == input.identity.size, !input.sha256.isEmpty else {
             return input.sha256.isEmpty && now.identity.isSameFile(as: input.identity)
         }
-        return try Digest.ofFile(descriptor: file.descriptor) == input.sha256
+        do {
+            return try Digest.ofFile(descriptor: root.open(path).descriptor) == input.sha256
+        } catch let error as IntakeError where [.absent, .unsafe, .permission].contains(error.code) {
+            return false
+        }
+    }
+
+    /// Nil when there is no regular file of that name. That it cannot be told is an error, not an answer: an input
+    /// taken for gone would be taken in anew.
+    private func observe(_ path: RelativePath) throws -> ObservedFile? {
+        do {
+            return try root.observe(path)
+        } catch {
+            if [.absent, .unsafe, .name].contains(error.code) { return nil }
+            throw error
+        }
     }
 
     private func move(
@@ -98,7 +113,7 @@ struct InputReturn {
     private func finishMove(
         _ input: InputRecord, drop: DropRecord, error: ServiceError?
     ) throws -> InputRecord.Disposition {
-        if let destination = input.destination, let there = try? root.observe(RelativePath(destination)),
+        if let destination = input.destination, let there = try observe(RelativePath(destination)),
             there.identity.isSameFile(as: input.identity)
         {
             if let error { try write(error, beside: RelativePath(destination)) }
