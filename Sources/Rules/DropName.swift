@@ -7,6 +7,10 @@ public struct DropName: Hashable, Sendable {
         case prompt
         /// `.prompts`, `.prompts.txt`: one prompt per line
         case promptList
+        /// `.wav`, `.m4a`, `.mp3`: sound for the film of the same stem
+        case audio
+        /// `<film>_sheet.jpg`: the contact sheet of a film of ours, dragged along with it
+        case contactSheet
         /// `.mp4`: perhaps a film of ours, to be run again
         case film
         /// `.json`: perhaps the log of a film of ours, to be run again
@@ -41,6 +45,7 @@ public struct DropName: Hashable, Sendable {
     private static let extensions: [(suffix: String, kind: Kind)] = [
         (".prompt.txt", .prompt), (".prompts.txt", .promptList), (".prompt", .prompt), (".prompts", .promptList),
         (".jpeg", .image), (".jpg", .image), (".png", .image), (".mp4", .film), (".json", .filmLog),
+        (".wav", .audio), (".m4a", .audio), (".mp3", .audio),
     ]
 
     private static let litter: Set<String> = [
@@ -56,6 +61,21 @@ public struct DropName: Hashable, Sendable {
         "webp", "heic", "heif", "avif", "gif", "bmp", "tif", "tiff", "jxl", "jp2", "svg", "psd", "raw", "dng", "jfif",
     ]
 
+    /// The film's stem of `<stem>_<mode>_<seed>_<Model>_<YYYYMMDD_HHMMSS>[_<number>]_sheet`; nil for other names.
+    private static func filmStem(ofSheet stem: String) -> String? {
+        guard NameKey.fold(stem).hasSuffix("_sheet") else { return nil }
+        let film = String(stem.unicodeScalars.dropLast("_sheet".unicodeScalars.count))
+        var parts = film.split(separator: "_", omittingEmptySubsequences: false)
+        func isNumber(_ part: Substring?, _ count: ClosedRange<Int>) -> Bool {
+            part.map { count.contains($0.utf8.count) && $0.utf8.allSatisfy { (48...57).contains($0) } } ?? false
+        }
+        if isNumber(parts.last, 1...5) { parts.removeLast() }
+        guard parts.count >= 6, isNumber(parts.last, 6...6), isNumber(parts.dropLast().last, 8...8),
+            parts.contains(where: { GenerationMode(rawValue: String($0)) != nil })
+        else { return nil }
+        return film
+    }
+
     private static func classify(_ name: String) -> (Kind, String) {
         let key = NameKey.fold(name)
         if name.isEmpty || name.hasPrefix("_") || name.hasPrefix(".") { return (.ignored, name) }
@@ -69,6 +89,7 @@ public struct DropName: Hashable, Sendable {
             if stem.isEmpty {
                 return (.unsupported(reason: "the name has nothing before \(suffix); give the file a name"), name)
             }
+            if kind == .image, let film = filmStem(ofSheet: stem) { return (.contactSheet, film) }
             return (kind, stem)
         }
         let parts = key.split(separator: ".", omittingEmptySubsequences: false)
@@ -76,7 +97,7 @@ public struct DropName: Hashable, Sendable {
             let reason =
                 otherPictures.contains(String(last))
                 ? "pictures of kind .\(last) are not read; save it as JPEG or PNG"
-                : "files of kind .\(last) are not inputs; drop .jpg, .jpeg, .png or .prompt files"
+                : "files of kind .\(last) are not inputs; drop .jpg, .jpeg, .png or .prompt files, and .wav, .m4a or .mp3 beside them"
             return (.unsupported(reason: reason), name)
         }
         return (.unsupported(reason: "the name has no extension; name it .prompt, .jpg or .png"), name)

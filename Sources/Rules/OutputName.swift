@@ -25,9 +25,12 @@ public struct OutputName: Hashable, Sendable {
     /// `<stem>_<tail>`.
     public var base: String { "\(stem)_\(tail)" }
 
+    /// `<stem>_<tail>`, with `_2` and up behind it for a name already taken.
+    public func base(attempt: Int) -> String { attempt <= 1 ? base : "\(base)_\(attempt)" }
+
     /// `<stem>_<tail>.<ext>`; `attempt` 2 and up makes `<stem>_<tail>_2.<ext>` for a name already taken.
     public func fileName(_ ext: String, attempt: Int = 1) -> String {
-        attempt <= 1 ? "\(base).\(ext)" : "\(base)_\(attempt).\(ext)"
+        "\(base(attempt: attempt)).\(ext)"
     }
 
     /// `Wan2.1-1.3B` -> `Wan2_1_1_3B`.

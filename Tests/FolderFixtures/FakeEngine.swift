@@ -47,14 +47,18 @@ public final class FakeEngine: VideoGenerating {
     /// Bytes that depend on everything that a film depends on, and on nothing else.
     private func film(_ order: RenderOrder, staging: StagingDirectory) throws -> RenderOutcome {
         let image = try order.imageSnapshot.map { try Digest.ofFile($0.path) } ?? "none"
+        let audio = try order.audioSnapshot.map { "|" + (try Digest.ofFile($0.path)) } ?? ""
         let recipe =
-            "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)"
+            "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)\(audio)"
         let film = Data("film:".utf8) + Data(String(repeating: recipe + "\n", count: 200).utf8)
         let poster = Data("IMG poster:\(recipe)END".utf8)
         try film.write(to: staging.film)
         try poster.write(to: staging.poster)
+        let sheet = Data("IMG poster:sheet:\(recipe)END".utf8)
+        if order.settings.contactSheet.value { try sheet.write(to: staging.sheet) }
         return RenderOutcome(
             filmSHA256: Digest.of(film), posterSHA256: Digest.of(poster),
+            sheetSHA256: order.settings.contactSheet.value ? Digest.of(sheet) : nil,
             report: [
                 "width": .integer(256), "height": .integer(144), "frames": .integer(81), "fps": .integer(16),
                 "backend": .string("fake"), "timings": .object(["decode": .number(0.001)]),

@@ -12,8 +12,8 @@ struct DropComposer {
     var layout: ServiceLayout
     var models: ModelCatalogue
     var filmReader: (any FilmMetadataReading)?
-    /// Finds a picture by its digest, for films dropped back.
-    var findImage: (String) -> Bool
+    /// Finds a picture or sound by its digest, for films dropped back.
+    var findFile: (String) -> Bool
     /// Films already published for inputs of this key, when the ledger was rebuilt.
     var recall: (String) throws -> [PublishedMemory]
 
@@ -34,9 +34,9 @@ struct DropComposer {
         do {
             switch try plan(gathering, inputs: inputs, rule: rule, imageMayRunAlone: imageMayRunAlone) {
             case .wait(let reason): return .wait(reason)
-            case .jobs(let settings, let imageDigest):
+            case .jobs(let settings, let companions):
                 if let first = settings.first { drop.after = first.after.value }
-                drop.jobs = try jobs(settings, drop: drop, imageDigest: imageDigest, at: now)
+                drop.jobs = try jobs(settings, drop: drop, companions: companions, at: now)
             }
         } catch {
             guard let refusal = Self.refusal(error) else { throw error }
@@ -48,21 +48,32 @@ struct DropComposer {
     /// What the files would be made with, without a drop.
     enum Plan {
         /// Seeds may still be random.
-        case jobs([JobSettings], imageDigest: String?)
+        case jobs([JobSettings], Companions)
         case wait(String)
+    }
+
+    /// Files that a film is made with, by digest.
+    struct Companions {
+        var image: String?
+        var audio: String?
     }
 
     func plan(
         _ gathering: Gathering, inputs: [InputRecord], rule: SettingLayer, imageMayRunAlone: Bool
     ) throws -> Plan {
-        let (promptFile, imageDigest) = try ingredients(gathering, inputs: inputs)
-        let mode: GenerationMode = imageDigest == nil ? .textToVideo : .imageToVideo
+        let (promptFile, companions) = try ingredients(gathering, inputs: inputs)
+        let mode: GenerationMode = companions.image == nil ? .textToVideo : .imageToVideo
         if promptFile == nil, gathering.prompt == nil {
+            guard gathering.image != nil || gathering.audio != nil else {
+                return .wait("a contact sheet is no input; drop the film or its JSON beside it")
+            }
             let missing = "waiting for \(gathering.stem).prompt"
+            // Sound alone has no picture to move.
+            guard gathering.image != nil else { return .wait(missing) }
             guard imageMayRunAlone, rule.prompts != nil else { return .wait(missing) }
         }
         let settings = try JobExpansion.jobs(folder: rule, promptFile: promptFile, mode: mode, models: models)
-        return .jobs(settings, imageDigest: imageDigest)
+        return .jobs(settings, companions)
     }
 
     /// The reason to give the files back, where the error is one.
@@ -85,26 +96,35 @@ struct DropComposer {
 
     private func ingredients(
         _ gathering: Gathering, inputs: [InputRecord]
-    ) throws -> (promptFile: PromptFile?, imageDigest: String?) {
+    ) throws -> (promptFile: PromptFile?, companions: Companions) {
         if let film = gathering.film {
             let digest = inputs.first { $0.role == film.role }?.sha256 ?? ""
             let rerun = try FilmRerun(
                 snapshot: layout.snapshot(digest), isLog: film.role == .filmLog, name: film.path.name,
                 reader: filmReader)
-            if let image = rerun.imageSHA256, !findImage(image) {
+            if let image = rerun.imageSHA256, !findFile(image) {
                 throw ServiceError(
                     .badInput, "\(film.path.name) was made from a picture that is not here any more.",
                     hint: "Drop the picture again, with a prompt of the same name beside it.")
             }
-            return (PromptFile(film: film.path.name, prompt: rerun.prompt, seed: rerun.seed), rerun.imageSHA256)
+            var companions = Companions(image: rerun.imageSHA256, audio: rerun.audioSHA256)
+            if let given = inputs.first(where: { $0.role == .audio }) {
+                companions.audio = given.sha256
+            } else if let audio = rerun.audioSHA256, !findFile(audio) {
+                throw ServiceError(
+                    .badInput, "\(film.path.name) was made with a sound that is not here any more.",
+                    hint: "Drop the sound beside it, under the same name.")
+            }
+            return (PromptFile(film: film.path.name, prompt: rerun.prompt, seed: rerun.seed), companions)
         }
         var promptFile: PromptFile?
         if let prompt = gathering.prompt, let input = inputs.first(where: { $0.role == prompt.role }) {
             let bytes = try readPrompt(layout.snapshot(input.sha256), name: prompt.path.name)
             promptFile = try PromptFile.read(bytes, source: prompt.path.name, isList: prompt.role == .promptList)
         }
-        let image = gathering.image == nil ? nil : inputs.first { $0.role == .image }?.sha256
-        return (promptFile, image)
+        let companions = Companions(
+            image: inputs.first { $0.role == .image }?.sha256, audio: inputs.first { $0.role == .audio }?.sha256)
+        return (promptFile, companions)
     }
 
     private func readPrompt(_ snapshot: URL, name: String) throws -> [UInt8] {
@@ -120,7 +140,7 @@ struct DropComposer {
     }
 
     private func jobs(
-        _ settings: [JobSettings], drop: NewDrop, imageDigest: String?, at now: Date
+        _ settings: [JobSettings], drop: NewDrop, companions: Companions, at now: Date
     ) throws -> [NewJob] {
         let key = PublishedMemory.key(folder: drop.folder, digests: drop.inputs.map(\.sha256))
         var memories = try recall(key)
@@ -133,8 +153,8 @@ struct DropComposer {
                 settled = .published(memories.remove(at: index).jobID)
             }
             return NewJob(
-                id: JobID(at: now), settings: fixed, seed: fixed.fixedSeed ?? 0, imageSHA256: imageDigest,
-                settled: settled)
+                id: JobID(at: now), settings: fixed, seed: fixed.fixedSeed ?? 0, imageSHA256: companions.image,
+                audioSHA256: companions.audio, settled: settled)
         }
     }
 }
@@ -144,6 +164,7 @@ struct FilmRerun {
     var prompt: String
     var seed: UInt64
     var imageSHA256: String?
+    var audioSHA256: String?
 
     init(snapshot: URL, isLog: Bool, name: String, reader: (any FilmMetadataReading)?) throws {
         let foreign = ServiceError(
@@ -165,10 +186,16 @@ struct FilmRerun {
         else { throw foreign }
         self.prompt = prompt
         self.seed = UInt64(seed)
+        if let audio = object["audio_sha256"]?.stringValue {
+            guard Self.isDigest(audio) else { throw foreign }
+            audioSHA256 = audio
+        }
         guard object["mode"]?.stringValue == GenerationMode.imageToVideo.rawValue else { return }
-        guard let image = object["image_sha256"]?.stringValue, image.utf8.count == 64,
-            image.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
-        else { throw foreign }
+        guard let image = object["image_sha256"]?.stringValue, Self.isDigest(image) else { throw foreign }
         imageSHA256 = image
+    }
+
+    private static func isDigest(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
     }
 }

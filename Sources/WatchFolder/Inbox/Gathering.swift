@@ -22,6 +22,7 @@ struct Gathering {
 
     var image: Member? { member(.image) }
     var prompt: Member? { member(.prompt, .promptList) }
+    var audio: Member? { member(.audio) }
     var film: Member? { member(.filmLog, .film) }
 }
 
@@ -33,9 +34,14 @@ extension InputRecord.Role {
         case .promptList: self = .promptList
         case .film: self = .film
         case .filmLog: self = .filmLog
+        case .audio: self = .audio
+        case .contactSheet: self = .sheet
         case .ignored, .unsupported: return nil
         }
     }
+
+    /// Whether jobs read the copy: it stays while one needs it.
+    var isRead: Bool { self == .image || self == .audio }
 
     /// What two files of one drop cannot both be.
     var slot: Int {
@@ -44,6 +50,8 @@ extension InputRecord.Role {
         case .prompt, .promptList: 1
         case .film: 2
         case .filmLog: 3
+        case .audio: 4
+        case .sheet: 5
         }
     }
 }
@@ -112,7 +120,7 @@ extension InboxView {
             // The film's poster, dragged along.
             for index in members.indices where members[index].role == .image { members[index].role = .poster }
         }
-        let lead = members.first { $0.role == .image } ?? members[0]
+        let lead = members.first { $0.role == .image } ?? members.first { $0.role != .audio } ?? members[0]
         return Gathering(folder: group.folder, stem: DropName(lead.path.name).stem, members: members)
     }
 

@@ -38,7 +38,7 @@ extension InboxView {
                 do {
                     // The text of a prompt goes into the ledger; only pictures are needed after acceptance.
                     copy = try Snapshot.take(
-                        opened, expecting: file.identity, into: folder, isDurable: name.kind == .image)
+                        opened, expecting: file.identity, into: folder, isDurable: [.image, .audio].contains(name.kind))
                 } catch let error as IntakeError {
                     switch error.code {
                     case .noSpace: throw ServiceError.system("copy", file.path.name, errno: ENOSPC)

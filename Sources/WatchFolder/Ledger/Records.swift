@@ -6,6 +6,10 @@ import Rules
 public struct InputRecord: Hashable, Sendable, Codable {
     public enum Role: String, Codable, Sendable {
         case image, prompt, promptList, film, filmLog, poster
+        /// Sound for the film.
+        case audio
+        /// The contact sheet of a film, dragged along with it.
+        case sheet
     }
 
     /// What has become of the file.
@@ -81,6 +85,7 @@ public struct NewJob: Sendable {
     public var promptGiven: String
     public var promptUsed: String
     public var imageSHA256: String?
+    public var audioSHA256: String?
     /// Jobs that never run: refused at acceptance, or found already published when the ledger was rebuilt.
     public var settled: Settled?
 
@@ -90,7 +95,8 @@ public struct NewJob: Sendable {
     }
 
     public init(
-        id: JobID, settings: JobSettings, seed: UInt64, imageSHA256: String?, settled: Settled? = nil
+        id: JobID, settings: JobSettings, seed: UInt64, imageSHA256: String?, audioSHA256: String? = nil,
+        settled: Settled? = nil
     ) {
         self.id = id
         self.settings = settings
@@ -98,6 +104,7 @@ public struct NewJob: Sendable {
         promptGiven = settings.prompt.value
         promptUsed = settings.usedPrompt
         self.imageSHA256 = imageSHA256
+        self.audioSHA256 = audioSHA256
         self.settled = settled
     }
 }
@@ -136,6 +143,7 @@ public struct JobRecord: Hashable, Sendable, Codable {
     public var promptGiven: String
     public var promptUsed: String
     public var imageSHA256: String?
+    public var audioSHA256: String?
     public var createdAt: Date
     public var notBefore: Date
     public var startedAt: Date?

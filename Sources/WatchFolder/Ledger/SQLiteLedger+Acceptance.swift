@@ -36,13 +36,14 @@ extension SQLiteLedger {
         try db.execute(
             sql: """
                 INSERT INTO job (id, "drop", ordinal, siblings, state, priority, model, settings, seed, promptGiven,
-                    promptUsed, imageSHA256, createdAt, notBefore, finishedAt, error, logged)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    promptUsed, imageSHA256, audioSHA256, createdAt, notBefore, finishedAt, error, logged)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 job.id.text, drop.id.text, ordinal, drop.jobs.count, state.rawValue, job.settings.priority.value,
                 job.settings.model.value, try encode(job.settings), Int64(bitPattern: job.seed), job.promptGiven,
-                job.promptUsed, job.imageSHA256, now, now, state.isFinal ? now : nil, try encode(error), state == .done,
+                job.promptUsed, job.imageSHA256, job.audioSHA256, now, now, state.isFinal ? now : nil,
+                try encode(error), state == .done,
             ])
         try note(db, job.id.text, kind, at: drop.acceptedAt)
     }

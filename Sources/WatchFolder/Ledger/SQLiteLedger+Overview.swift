@@ -48,8 +48,10 @@ extension SQLiteLedger {
                 String.fetchAll(
                     db,
                     sql: """
-                        SELECT DISTINCT imageSHA256 FROM job
+                        SELECT imageSHA256 FROM job
                         WHERE imageSHA256 IS NOT NULL AND state NOT IN ('done', 'failed', 'cancelled')
+                        UNION SELECT audioSHA256 FROM job
+                        WHERE audioSHA256 IS NOT NULL AND state NOT IN ('done', 'failed', 'cancelled')
                         """))
         }
     }

@@ -29,6 +29,7 @@ extension SQLiteLedger {
             promptGiven: row["promptGiven"],
             promptUsed: row["promptUsed"],
             imageSHA256: row["imageSHA256"],
+            audioSHA256: row["audioSHA256"],
             createdAt: date(row["createdAt"]),
             notBefore: date(row["notBefore"]),
             startedAt: (row["startedAt"] as Double?).map(date),

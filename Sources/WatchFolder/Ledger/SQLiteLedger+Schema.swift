@@ -6,6 +6,9 @@ extension SQLiteLedger {
         migrator.registerMigration("1") { db in
             try db.execute(sql: schema1)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(sql: "ALTER TABLE job ADD COLUMN audioSHA256 TEXT")
+        }
         return migrator
     }
 

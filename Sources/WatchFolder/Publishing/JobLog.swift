@@ -27,6 +27,7 @@ enum JobLog {
             object["output"] = .object([
                 "name": .string(publication.film), "sha256": .string(publication.filmSHA256),
                 "poster": publication.posterSHA256 == nil ? .null : .string(publication.poster),
+                "contact_sheet": publication.sheetSHA256 == nil ? .null : .string(publication.sheet),
             ])
         }
         object["error"] = job.error.map(describe(error:)) ?? .null
@@ -62,6 +63,7 @@ enum JobLog {
         object["seed"] = job.seed.map { .integer(Int64(bitPattern: $0)) } ?? .null
         object["attempts"] = .integer(Int64(job.epoch))
         object["created_at"] = .string(ISO8601DateFormatter().string(from: job.createdAt))
+        object["audio_sha256"] = job.audioSHA256.map { .string($0) } ?? .null
         object["image_sha256"] = job.imageSHA256.map { .string($0) } ?? .null
         if let settings = job.settings {
             object["mode"] = .string(settings.mode.rawValue)

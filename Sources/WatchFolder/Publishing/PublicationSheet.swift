@@ -16,8 +16,8 @@ struct PublicationSheet: Codable {
         let film = folder + "/" + publication.film
         _ = files.calls.renameExclusive(staging + "/" + RenderOutcome.filmName, film)
         guard try Digest.ofFile(film) == publication.filmSHA256 else { return }
-        if publication.posterSHA256 != nil {
-            _ = files.calls.renameExclusive(staging + "/" + RenderOutcome.posterName, folder + "/" + publication.poster)
+        for picture in publication.pictures {
+            _ = files.calls.renameExclusive(staging + "/" + picture.staged, folder + "/" + picture.name)
         }
         let now = Date()
         let record = try JobLog.record(

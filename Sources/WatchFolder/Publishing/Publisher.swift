@@ -1,7 +1,7 @@
 import Foundation
 import Rules
 
-/// Makes a finished render visible in the outbox: poster, film, then the JSON log, each by an exclusive rename from
+/// Makes a finished render visible in the outbox: poster, contact sheet, film, then the JSON log, each by exclusive rename from
 /// staging; then one line of `log.jsonl`; then the ledger.
 ///
 /// A crash anywhere is finished forward by calling `publish` again: the ledger (and `publication.json` in staging)
@@ -26,16 +26,52 @@ struct Publisher {
         let staging = layout.staging(job.id, epoch: job.publication?.epoch ?? job.epoch).path
         let folder = try outboxFolder(job.folder)
         var publication = try job.publication ?? prepare(job, outcome, drop: drop, folder: folder, staging: staging)
-        if !publication.filmIsPublished {
+        // A film that was taken back, but not given up, lies in staging again.
+        if !publication.filmIsPublished || access(staging + "/" + RenderOutcome.filmName, F_OK) == 0 {
             try publishFilm(&publication, job: job, drop: drop, folder: folder, staging: staging)
         }
         let record = try publishRecord(publication, job: job, drop: drop, folder: folder, staging: staging)
-        try appendLog(record, id: job.id)
-        try ledger.finish(job.id, at: clock.now())
+        do {
+            try appendLog(record, id: job.id)
+            try ledger.finish(job.id, at: clock.now())
+        } catch {
+            throw Unfinished(cause: error)
+        }
         removeStaging(staging)
     }
 
-    // MARK: Film and poster
+    /// Everything is published and on the disk; only the books are not closed. Another call of `publish` closes them.
+    struct Unfinished: Error { var cause: any Error }
+
+    /// Takes back whatever of a publication can be seen, so that the job may run again.
+    /// - Throws: when something cannot be taken back; the job must then not run again.
+    func withdraw(_ publication: Publication, of job: JobRecord) throws {
+        let staging = layout.staging(job.id, epoch: publication.epoch).path
+        let folder =
+            publication.folder.isEmpty ? layout.outbox.path : layout.outbox.path + "/" + publication.folder
+        let record = folder + "/" + publication.record
+        if access(record, F_OK) == 0, try isRecord(record, of: job.id) {
+            try bringBack(record, to: staging + "/record.json")
+        }
+        let film = (staged: RenderOutcome.filmName, name: publication.film)
+        for file in [film] + publication.pictures where access(staging + "/" + file.staged, F_OK) != 0 {
+            try bringBack(folder + "/" + file.name, to: staging + "/" + file.staged)
+        }
+        try? files.syncDirectory(folder)
+    }
+
+    private func bringBack(_ target: String, to staged: String) throws {
+        if files.calls.rename(target, staged) != 0, errno != ENOENT {
+            throw ServiceError.system("rename", DurableFiles.name(target), errno: errno)
+        }
+    }
+
+    private func isRecord(_ path: String, of id: JobID) throws -> Bool {
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        return (try? JSONDecoder().decode(JSONValue.self, from: bytes).objectValue?["id"]?.stringValue) == id.text
+    }
+
+    // MARK: Film and pictures
 
     /// Syncs the render, checks it against its digest, and fixes a name.
     private func prepare(
@@ -48,18 +84,17 @@ struct Publisher {
                 .storage, "The rendered film of job \(job.id) is not what the worker wrote.",
                 hint: "The job runs again; check the disk if this repeats.")
         }
-        for (file, isNeeded) in [(film, true), (staging + "/" + RenderOutcome.posterName, outcome.posterSHA256 != nil)]
-        where isNeeded {
+        var publication = Publication(
+            epoch: job.epoch, folder: String(folder.dropFirst(layout.outbox.path.utf8.count + 1)), base: "",
+            filmSHA256: outcome.filmSHA256, posterSHA256: outcome.posterSHA256, sheetSHA256: outcome.sheetSHA256,
+            startedAt: started)
+        for file in [film] + publication.pictures.map({ staging + "/" + $0.staged }) {
             guard chmod(file, 0o664) == 0 else { throw ServiceError.system("chmod", "film", errno: errno) }
             DurableFiles.adoptGroup(of: folder, file: file)
             try files.syncFile(file)
         }
-        return try fix(
-            Publication(
-                epoch: job.epoch, folder: String(folder.dropFirst(layout.outbox.path.utf8.count + 1)),
-                base: try freeName(job, stem: drop.stem, folder: folder, at: started),
-                filmSHA256: outcome.filmSHA256, posterSHA256: outcome.posterSHA256, startedAt: started),
-            job: job, drop: drop, staging: staging)
+        publication.base = try freeName(job, stem: drop.stem, folder: folder, at: started)
+        return try fix(publication, job: job, drop: drop, staging: staging)
     }
 
     private func fix(_ publication: Publication, job: JobRecord, drop: DropRecord, staging: String) throws
@@ -76,17 +111,18 @@ struct Publisher {
         _ publication: inout Publication, job: JobRecord, drop: DropRecord, folder: String, staging: String
     ) throws {
         let film = staging + "/" + RenderOutcome.filmName
-        let poster = staging + "/" + RenderOutcome.posterName
         while true {
+            var ahead: [(staged: String, name: String)] = []
             do {
-                if publication.posterSHA256 != nil { try move(poster, to: folder + "/" + publication.poster) }
+                for picture in publication.pictures {
+                    try move(staging + "/" + picture.staged, to: folder + "/" + picture.name)
+                    ahead.append(picture)
+                }
                 try move(film, to: folder + "/" + publication.film)
                 break
-            } catch let error as NameTaken {
-                // Somebody made a file of that name meanwhile. Only a poster can have gone ahead.
-                if error.path.hasSuffix(publication.film), publication.posterSHA256 != nil {
-                    _ = files.calls.renameExclusive(folder + "/" + publication.poster, poster)
-                }
+            } catch is NameTaken {
+                // Somebody made a file of that name meanwhile: what went ahead of it comes back.
+                takeBack(ahead, from: folder, to: staging)
                 publication.base = try freeName(job, stem: drop.stem, folder: folder, at: publication.startedAt)
                 publication = try fix(publication, job: job, drop: drop, staging: staging)
             }
@@ -94,24 +130,28 @@ struct Publisher {
         do {
             try files.syncDirectory(folder)
         } catch {
-            // Never a success on a folder that may not hold it: take both back, outside the share.
+            // Never a success on a folder that may not hold it: take all back, outside the share.
             _ = files.calls.renameExclusive(folder + "/" + publication.film, film)
-            if publication.posterSHA256 != nil {
-                _ = files.calls.renameExclusive(folder + "/" + publication.poster, poster)
-            }
+            takeBack(publication.pictures, from: folder, to: staging)
             throw error
         }
         publication.filmIsPublished = true
         try ledger.record(publication, for: job.id)
     }
 
-    private struct NameTaken: Error { var path: String }
+    private func takeBack(_ pictures: [(staged: String, name: String)], from folder: String, to staging: String) {
+        for picture in pictures {
+            _ = files.calls.renameExclusive(folder + "/" + picture.name, staging + "/" + picture.staged)
+        }
+    }
+
+    private struct NameTaken: Error {}
 
     /// Renames one staged file, or finds that an earlier run has done so.
     private func move(_ staged: String, to target: String) throws {
         guard access(staged, F_OK) == 0 else { return }
         guard try renameExclusive(staged, target) != 0 else { return }
-        if errno == EEXIST { throw NameTaken(path: target) }
+        if errno == EEXIST { throw NameTaken() }
         throw ServiceError.system("rename", DurableFiles.name(target), errno: errno)
     }
 
@@ -169,7 +209,7 @@ struct Publisher {
 
     // MARK: Names and folders
 
-    /// The first name, counted up, of which the folder has none of the three files in any spelling.
+    /// The first name, counted up, of which the folder has none of the files in any spelling.
     private func freeName(_ job: JobRecord, stem: String, folder: String, at time: Date) throws -> String {
         let settings = job.settings
         let given = settings?.outputName.value ?? ""
@@ -181,11 +221,11 @@ struct Publisher {
         defer { close(descriptor) }
         var attempt = 1
         while try names.contains(
-            anyOf: ["mp4", "jpg", "json"].map { name.fileName($0, attempt: attempt) }, in: descriptor)
+            anyOf: [".mp4", ".jpg", ".json", "_sheet.jpg"].map { name.base(attempt: attempt) + $0 }, in: descriptor)
         {
             attempt += 1
         }
-        return String(name.fileName("mp4", attempt: attempt).dropLast(4))
+        return name.base(attempt: attempt)
     }
 
     /// The folder below the outbox, made where it is missing, for all share users (2775).

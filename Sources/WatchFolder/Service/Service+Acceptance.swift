@@ -48,7 +48,7 @@ extension Service {
         guard let inputs = try collect(gathering) else { return }
         let now = clock.now()
         let composer = DropComposer(
-            layout: layout, models: models, filmReader: filmReader, findImage: { [self] in hasImage($0) },
+            layout: layout, models: models, filmReader: filmReader, findFile: { [self] in hasFile($0) },
             recall: { [ledger] in try ledger.recall(key: $0) })
         let waited = gathering.image.flatMap { view.readySince[$0.path] }.map { clock.uptime() - $0 } ?? 0
         let outcome = try composer.compose(
@@ -93,7 +93,7 @@ extension Service {
             var snapshot = member.snapshot
             if snapshot == nil, member.rejection == nil {
                 guard let file = try? view.root.open(member.path),
-                    let copy = try? Snapshot.take(file, into: snapshotRoot, isDurable: member.role == .image),
+                    let copy = try? Snapshot.take(file, into: snapshotRoot, isDurable: member.role.isRead),
                     copy.sha256 == member.known?.sha256
                 else {
                     dirty.insert(gathering.folder)
@@ -146,7 +146,7 @@ extension Service {
             waitReasons[path] = nil
             view.known.insert(input, drop: drop.id, isWaiting: true)
             // Two files of the same content share one copy.
-            if input.role != .image, !view.snapshots.values.contains(where: { $0.sha256 == input.sha256 }) {
+            if !input.role.isRead, !view.snapshots.values.contains(where: { $0.sha256 == input.sha256 }) {
                 unlink(layout.snapshot(input.sha256).path)
             }
         }
@@ -157,11 +157,11 @@ extension Service {
         nextStatus = 0
     }
 
-    /// Whether the picture of an earlier film can still be had; brings it back from a `_done` folder if need be.
-    private func hasImage(_ sha256: String) -> Bool {
+    /// Whether the picture or sound of an earlier film can still be had; brings it back from a `_done` folder if need be.
+    private func hasFile(_ sha256: String) -> Bool {
         if access(layout.snapshot(sha256).path, R_OK) == 0 { return true }
         var options = ScanOptions(entersFolder: { $0 == "_done" || DropName.isInputFolder($0) })
-        options.reportsFile = { DropName($0).kind == .image }
+        options.reportsFile = { [.image, .audio].contains(DropName($0).kind) }
         var isFound = false
         _ = try? view.root.scan(.root, options: options) { [view, snapshotRoot] entry in
             guard case .file(let file) = entry, file.identity.size <= Int64(Snapshot.defaultLimit),

@@ -64,7 +64,7 @@ extension Service {
             }
             let composer = DropComposer(
                 layout: desk, models: models, filmReader: filmReader,
-                findImage: { [self] in Foundation.access(layout.snapshot($0).path, R_OK) == 0 }, recall: { _ in [] })
+                findFile: { [self] in Foundation.access(layout.snapshot($0).path, R_OK) == 0 }, recall: { _ in [] })
             switch try composer.plan(gathering, inputs: inputs, rule: rule, imageMayRunAlone: true) {
             case .wait(let reason): return ["It would wait: \(reason)."]
             case .jobs(let settings, _): return CheckAnswer.body(settings)
@@ -103,7 +103,7 @@ extension Service {
             }
             members.append(Gathering.Member(path: path, role: role, snapshot: copy))
         }
-        let lead = members.first { $0.role == .image } ?? members.first
+        let lead = members.first { $0.role == .image } ?? members.first { $0.role != .audio } ?? members.first
         return Gathering(
             folder: item.folder.parent, stem: lead.map { DropName($0.path.name).stem } ?? item.stem, members: members)
     }

@@ -12,7 +12,14 @@ extension Service {
             guard let drop = drops[job.drop] else { continue }
             do {
                 try publisher.publish(job, of: drop)
+                if onEvent != nil, let output = try ledger.job(job.id)?.publication?.path {
+                    tell(job, publishedAs: output)
+                }
                 logger.info("published", metadata: ["job": "\(job.id)", "stem": "\(job.stem)"])
+            } catch let unfinished as Publisher.Unfinished {
+                let known = Self.serviceError(unfinished.cause)
+                if known.code == .noSpace { throw known }
+                logger.error("published, but not yet booked", metadata: ["job": "\(job.id)", "error": "\(known)"])
             } catch {
                 let known = Self.serviceError(error)
                 if known.code == .noSpace { throw known }
@@ -27,6 +34,12 @@ extension Service {
         guard let current = try ledger.job(job.id), !current.state.isFinal else {
             discardStaging(job)
             return
+        }
+        if let publication = current.publication {
+            try publisher.withdraw(publication, of: current)
+        } else {
+            // Before the books, which may fail as well: data whose sync failed must not be there to be synced again.
+            discardStaging(job)
         }
         var reason = error
         if !reason.code.isRetryable { reason.code = .storage }
@@ -52,6 +65,7 @@ extension Service {
                 at: job.finishedAt ?? clock.now(), programVersion: programVersion)
             try publisher.appendLog(record, id: job.id)
             try ledger.markLogged(job.id)
+            tell(job)
             logger.warning(
                 "job failed",
                 metadata: ["job": "\(job.id)", "stem": "\(job.stem)", "error": "\(job.error?.description ?? "")"])
@@ -87,13 +101,14 @@ extension Service {
         }
         return try ServiceStatus.read(
             ledger: ledger, at: clock.now(), waiting: view.waiting(reasons, at: clock.uptime()),
-            notices: [watching.pollingReason].compactMap { $0 }, pause: pause, isRunning: isRunning)
+            notices: [watching.pollingReason, notice].compactMap { $0 }, pause: pause, isRunning: isRunning)
     }
 
     func writeStatus(isRunning: Bool = true) throws {
         guard clock.uptime() >= nextStatus || !isRunning else { return }
         nextStatus = clock.uptime() + options.statusInterval
         let status = try status(isRunning: isRunning)
+        onStatus?(status)
         try writeFolderStatus(status)
         let text = StatusText.render(status, utcOffset: utcOffset)
         let outbox = layout.outbox.path
@@ -116,6 +131,7 @@ extension Service {
         nextSpaceCheck = clock.uptime() + options.spaceRetryInterval
         nextStatus = 0
         logger.error("paused", metadata: ["reason": "\(reason)"])
+        onEvent?(.paused(reason))
         try? ledger.setPause(pause)
     }
 
@@ -133,6 +149,7 @@ extension Service {
             try ledger.setPause(nil)
             pause = nil
             logger.info("goes on: there is space again")
+            onEvent?(.resumed)
             pool.wake()
         }
     }

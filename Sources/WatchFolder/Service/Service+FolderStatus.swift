@@ -5,7 +5,13 @@ import Rules
 extension Service {
     /// STATUS.txt in the folders of inbox and outbox that are in use, where it says something new.
     func writeFolderStatus(_ status: ServiceStatus) throws {
-        guard options.writesFolderStatus else { return }
+        let start = clock.uptime()
+        guard options.writesFolderStatus, start >= nextFolderStatus || !status.isRunning else { return }
+        // Many folders in which much happens must not keep the service from its work.
+        defer {
+            let interval = max(options.statusInterval, 10 * (clock.uptime() - start))
+            nextFolderStatus = clock.uptime() + min(interval, 2)
+        }
         let news = board.news(status, utcOffset: utcOffset)
         guard !news.isEmpty else { return }
         let text = ShareText(files: files, staging: layout.stagingRoot.path)

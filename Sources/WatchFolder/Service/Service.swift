@@ -29,12 +29,19 @@ public final class Service {
     var watching: Watching
     var checks = CheckDesk()
     var board: FolderBoard
+    /// Told what happens, on the service's thread; must not block.
+    public var onEvent: ((ServiceEvent) -> Void)?
+    /// Gets each status that is written; must not block.
+    public var onStatus: ((ServiceStatus) -> Void)?
+    /// Shown in STATUS.txt, as that the configuration is broken.
+    public var notice: String?
     var waitReasons: [RelativePath: String] = [:]
     /// Known inputs whose partner was taken away.
     var orphans: Set<RelativePath> = []
     var dirty: Set<RelativePath> = []
     var nextFullScan = 0.0
     var nextStatus = 0.0
+    var nextFolderStatus = 0.0
     var nextRules = 0.0
     var nextSpaceCheck = 0.0
     var nextHousekeeping = 0.0

@@ -95,6 +95,9 @@ extension ServiceStatus {
             finishedAt: job.finishedAt ?? job.createdAt, error: job.error)
     }
 
+    /// Folder and name of a job, as STATUS.txt shows it.
+    static func path(_ job: JobRecord) -> String { job.folder.isEmpty ? name(job) : "\(job.folder)/\(name(job))" }
+
     private static func name(_ job: JobRecord) -> String {
         job.siblings > 1 ? "\(job.stem) (\(job.ordinal + 1) of \(job.siblings))" : job.stem
     }

@@ -11,6 +11,8 @@ public struct RenderOrder: Sendable, Hashable {
     public var promptUsed: String
     /// The snapshot of the picture, for image to video; content-addressed and read-only.
     public var imageSnapshot: URL?
+    /// The snapshot of the sound that goes with the film.
+    public var audioSnapshot: URL?
     public var settings: JobSettings
     public var seed: UInt64
     /// The JSON object that goes into the film's `dropreel` metadata key.
@@ -18,7 +20,7 @@ public struct RenderOrder: Sendable, Hashable {
 
     public init(
         jobID: JobID, epoch: Int, mode: GenerationMode, promptGiven: String, promptUsed: String, imageSnapshot: URL?,
-        settings: JobSettings, seed: UInt64, metadata: JSONValue
+        audioSnapshot: URL? = nil, settings: JobSettings, seed: UInt64, metadata: JSONValue
     ) {
         self.jobID = jobID
         self.epoch = epoch
@@ -26,6 +28,7 @@ public struct RenderOrder: Sendable, Hashable {
         self.promptGiven = promptGiven
         self.promptUsed = promptUsed
         self.imageSnapshot = imageSnapshot
+        self.audioSnapshot = audioSnapshot
         self.settings = settings
         self.seed = seed
         self.metadata = metadata
@@ -44,6 +47,8 @@ public struct StagingDirectory: Sendable, Hashable {
     public var film: URL { file(RenderOutcome.filmName) }
     /// Where the poster belongs.
     public var poster: URL { file(RenderOutcome.posterName) }
+    /// Where the contact sheet belongs, if one is wanted.
+    public var sheet: URL { file(RenderOutcome.sheetName) }
 }
 
 /// How far a render has come.
@@ -71,19 +76,23 @@ public struct RenderProgress: Sendable, Hashable, Codable {
 public struct RenderOutcome: Sendable, Hashable, Codable {
     public static let filmName = "film.mp4"
     public static let posterName = "poster.jpg"
+    public static let sheetName = "sheet.jpg"
 
     /// Lower-case hexadecimal digest of the film.
     public var filmSHA256: String
     /// Digest of the poster; nil when there is none.
     public var posterSHA256: String?
+    /// Digest of the contact sheet; nil when there is none.
+    public var sheetSHA256: String?
     /// Everything the JSON log says about the run: `width`, `height`, `frames`, `fps`, `backend`, `device`, `precision`,
     /// `attention`, `model`, `weights_sha256`, `steps` (timestep and expert each), `timings`, `diffusion_seconds`,
     /// `peak_memory_bytes`. Merged into the top level of the log.
     public var report: [String: JSONValue]
 
-    public init(filmSHA256: String, posterSHA256: String?, report: [String: JSONValue]) {
+    public init(filmSHA256: String, posterSHA256: String?, sheetSHA256: String? = nil, report: [String: JSONValue]) {
         self.filmSHA256 = filmSHA256
         self.posterSHA256 = posterSHA256
+        self.sheetSHA256 = sheetSHA256
         self.report = report
     }
 }
@@ -96,7 +105,7 @@ public protocol VideoGenerating: AnyObject {
     /// Makes one film, blocking the calling thread (never one of the cooperative pool).
     ///
     /// - Parameters:
-    ///   - staging: gets `film.mp4` and `poster.jpg`.
+    ///   - staging: gets `film.mp4`, `poster.jpg` and, where the settings ask for it, `sheet.jpg`.
     ///   - progress: may be called often; cheap.
     ///   - isCancelled: asked at every step; when true, throw `CancellationError`.
     /// - Throws: `ServiceError`, whose code decides about a retry; `CancellationError`.

@@ -32,7 +32,7 @@ extension WorkerLoop {
         let order = RenderOrder(
             jobID: claim.job.id, epoch: claim.epoch, mode: settings.mode, promptGiven: claim.job.promptGiven,
             promptUsed: claim.job.promptUsed, imageSnapshot: claim.job.imageSHA256.map(layout.snapshot),
-            settings: settings, seed: seed,
+            audioSnapshot: claim.job.audioSHA256.map(layout.snapshot), settings: settings, seed: seed,
             metadata: try JobLog.order(of: claim.job, inputs: [], programVersion: programVersion))
         return try engine.generate(
             order, into: StagingDirectory(url: staging), progress: { watch.progress = $0 },

@@ -15,7 +15,7 @@ final class WorkerPool {
     private var threads: [LocalSignals] = []
     private let ledger: any Ledger
     private let clock: any ServiceClock
-    private let options: ServiceOptions
+    var options: ServiceOptions
     private let logger: Logger
     private var generation = 0
     private var isDraining = false
