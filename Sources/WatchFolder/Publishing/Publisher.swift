@@ -1,8 +1,8 @@
 import Foundation
 import Rules
 
-/// Makes a finished render visible in the outbox: poster, contact sheet, film, then the JSON log, each by exclusive rename from
-/// staging; then one line of `log.jsonl`; then the ledger.
+/// Makes a finished render visible in the outbox: poster, contact sheet, film, then the JSON log, each by an exclusive
+/// rename from staging; then one line of `log.jsonl`; then the ledger.
 ///
 /// A crash anywhere is finished forward by calling `publish` again: the ledger (and `publication.json` in staging)
 /// hold names and digests, and a file that is no longer in staging has already been renamed.
