@@ -19,8 +19,8 @@ public final class FilmSink: FrameSink {
     public private(set) var summary: VideoSummary?
 
     /// - Throws: `MediaError`.
-    public init(path: String, settings: VideoSettings, marks: VideoMarks) throws {
-        writer = try VideoWriter(path: path, settings: settings, marks: marks)
+    public init(path: String, settings: VideoSettings, marks: VideoMarks, sound: Sound? = nil) throws {
+        writer = try VideoWriter(path: path, settings: settings, marks: marks, sound: sound)
     }
 
     public func append(_ frames: [UInt8], count: Int) throws {

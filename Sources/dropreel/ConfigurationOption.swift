@@ -20,18 +20,30 @@ struct ConfigurationOption: ParsableArguments {
 
     /// - Throws: `ExitCode.configuration` after saying why.
     func load() throws -> ServiceConfiguration {
+        do {
+            return try read()
+        } catch let problems as RuleProblems {
+            for problem in problems.all { Console.error("error: \(problem.description)\nhint: \(problem.hint)") }
+            throw ExitCode.configuration
+        } catch is Unreadable {
+            throw fail(
+                .configuration, "The configuration \(path ?? "") cannot be read.", hint: "Check the path and its mode.")
+        }
+    }
+
+    /// The file is not there, or may not be read.
+    struct Unreadable: Error, CustomStringConvertible {
+        var path: String
+        var description: String { "\(path) cannot be read" }
+    }
+
+    /// - Throws: `RuleProblems`, `Unreadable`.
+    func read() throws -> ServiceConfiguration {
         guard let path else { return .standard(root: FileManager.default.currentDirectoryPath) }
         let url = URL(fileURLWithPath: path)
-        guard let data = try? Data(contentsOf: url) else {
-            throw fail(.configuration, "the configuration \(path) cannot be read", hint: "check the path and its mode")
-        }
-        do {
-            return try ServiceConfiguration.read(
-                Array(data), source: url.lastPathComponent, directory: url.deletingLastPathComponent().path)
-        } catch {
-            for problem in error.all { Console.error("error: \(problem.description)\nhint: \(problem.hint)") }
-            throw ExitCode.configuration
-        }
+        guard let data = try? Data(contentsOf: url) else { throw Unreadable(path: path) }
+        return try ServiceConfiguration.read(
+            Array(data), source: url.lastPathComponent, directory: url.deletingLastPathComponent().path)
     }
 }
 

@@ -15,6 +15,7 @@ struct Dropreel: ParsableCommand {
         version: ProgramVersion.current,
         subcommands: [
             Serve.self, Run.self, Generate.self, Explain.self, Check.self, Status.self, Models.self, Doctor.self,
+            NotifyTest.self,
             SelfTestCommand.self, BenchCommand.self, Worker.self, DecodePicture.self,
         ]
     )

@@ -6,16 +6,21 @@ import Rules
 import WatchFolder
 
 /// Everything `serve` and `run` share: the service over the engine's worker processes.
-struct ServiceHost {
-    let configuration: ServiceConfiguration
+final class ServiceHost {
+    private(set) var configuration: ServiceConfiguration
     let service: Service
+    private let option: ConfigurationOption
+    private let logger = Logger(label: "dropreel")
+    private let notices: NoticeBatch
+    private var metrics: MetricsServer?
 
     /// - Throws: `ExitCode` after saying why.
     init(_ option: ConfigurationOption) throws {
-        configuration = try option.load()
+        self.option = option
+        let configuration = try option.load()
+        self.configuration = configuration
         LogSetup.bootstrap(configuration.log)
         let library = configuration.library
-        let logger = Logger(label: "dropreel")
         for problem in library.problems {
             logger.warning("a model is of no use", metadata: ["problem": "\(problem)"])
         }
@@ -24,8 +29,7 @@ struct ServiceHost {
                 .configuration, "no model is installed in \(configuration.models.directories.joined(separator: ", "))",
                 hint: "put a model folder with its model.json there, or set models.directories")
         }
-        var options = ServiceOptions(configuration)
-        options.watcherExecutable = Self.watcher
+        var options = ServiceOptions(configuration, watcherExecutable: Self.watcher)
         if options.watcherExecutable == nil, options.usesWatcher {
             options.usesWatcher = false
             logger.notice("dropreel-watcher is not beside this program: the inbox is looked at regularly instead")
@@ -39,6 +43,74 @@ struct ServiceHost {
         } catch let error as ServiceError {
             let code: ExitCode = error.code == .configuration ? .configuration : .inputOutput
             throw fail(code, error.message, hint: error.hint)
+        }
+        notices = NoticeBatch(configuration.notices)
+        if let port = configuration.metrics.port {
+            do {
+                metrics = try MetricsServer(port: port)
+            } catch {
+                throw fail(.configuration, "Metrics: \(error).", hint: "Choose another metrics.port.")
+            }
+        }
+        service.onEvent = { [notices] in notices.add($0) }
+        service.onStatus = { [unowned self] in report($0) }
+    }
+
+    /// Sends what is still to be told; a few seconds at most.
+    func finish() {
+        notices.finish(within: 5)
+        metrics?.stop()
+    }
+
+    // MARK: Metrics
+
+    private func report(_ status: ServiceStatus) {
+        guard metrics != nil || configuration.metrics.file != nil else { return }
+        let text = MetricsText.render(
+            status,
+            freeBytes: [
+                "outbox": Self.freeBytes(configuration.folders.outbox),
+                "state": Self.freeBytes(configuration.folders.state),
+            ])
+        metrics?.publish(text)
+        guard let file = configuration.metrics.file else { return }
+        do {
+            // Readers see the old file or the new one.
+            try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+            _ = chmod(file, 0o644)
+        } catch {
+            logger.warning("metrics cannot be written", metadata: ["file": "\(file)", "error": "\(error)"])
+            configuration.metrics.file = nil
+        }
+    }
+
+    private static func freeBytes(_ path: String) -> Int64 {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return 0 }
+        return Int64(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize))
+    }
+
+    // MARK: Reading the configuration again
+
+    /// Takes over what can change at once; a broken file changes nothing and is told in the log and in STATUS.txt.
+    func reload() {
+        let new: ServiceConfiguration
+        do {
+            new = try option.read()
+        } catch {
+            service.notice = "the configuration is broken, what held before still holds: \(error)"
+            logger.error("configuration not taken over", metadata: ["error": "\(error)"])
+            return
+        }
+        service.notice = nil
+        let waiting = configuration.needingRestart(comparedTo: new)
+        LogSetup.apply(new.log)
+        service.reconfigure(ServiceOptions(new, watcherExecutable: nil))
+        notices.reconfigure(new.notices)
+        configuration = configuration.taking(over: new)
+        logger.notice("configuration read again", metadata: waiting.isEmpty ? [:] : ["restart": "\(waiting)"])
+        if !waiting.isEmpty {
+            service.notice = "a restart is needed for changed settings: \(waiting.joined(separator: ", "))"
         }
     }
 
@@ -62,24 +134,5 @@ struct ServiceHost {
     private static var watcher: String? {
         let path = executable.deletingLastPathComponent().appending(path: "dropreel-watcher").path
         return FileManager.default.isExecutableFile(atPath: path) ? path : nil
-    }
-}
-
-extension ServiceOptions {
-    init(_ configuration: ServiceConfiguration) {
-        self.init()
-        let (intake, jobs) = (configuration.intake, configuration.jobs)
-        quietPeriod = intake.quietPeriod
-        quietPeriodWithoutLease = intake.quietPeriodWithoutLease
-        pairWait = intake.pairWait
-        incompleteTimeout = intake.incompleteTimeout
-        scanInterval = intake.scanInterval
-        pollInterval = intake.pollInterval
-        heartbeatTimeout = jobs.heartbeatTimeout
-        jobTimeout = jobs.jobTimeout
-        minimumFreeBytes = Int64(jobs.minimumFree)
-        snapshotBytes = Int64(jobs.snapshots)
-        policy = configuration.attemptPolicy
-        usesWatcher = intake.watch != .poll
     }
 }

@@ -29,3 +29,30 @@ final class StopSignals: @unchecked Sendable {
         for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
     }
 }
+
+/// SIGHUP as a question: has somebody asked to read the configuration again? Each request is answered once.
+final class ReloadSignal: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: `asked` is touched under `lock` alone; `source` only by init.
+    private let lock = NSLock()
+    private var asked = false
+    private var source: (any DispatchSourceSignal)?
+
+    /// - Parameter wake: called when the signal comes.
+    init(wake: @escaping @Sendable () -> Void) {
+        signal(SIGHUP, SIG_IGN)
+        let made = DispatchSource.makeSignalSource(signal: SIGHUP, queue: .global())
+        made.setEventHandler { [self] in
+            lock.withLock { asked = true }
+            wake()
+        }
+        made.resume()
+        source = made
+    }
+
+    func take() -> Bool {
+        lock.withLock {
+            defer { asked = false }
+            return asked
+        }
+    }
+}

@@ -14,6 +14,7 @@ struct Run: ParsableCommand {
 
     func run() throws {
         let host = try ServiceHost(option)
+        defer { host.finish() }
         let stop = StopSignals(wake: host.service.waker)
         var bar = StatusBar()
         let summary: RunSummary

@@ -7,15 +7,16 @@ struct Serve: ParsableCommand {
         abstract: "Watch the inbox and make a film of every drop, until stopped.",
         discussion: """
             SIGTERM stops in order: running films may finish within jobs.stop_timeout, the rest goes back to the queue. \
-            A restart goes on where it stood. Rule files are read live; etc/dropreel.toml is read at the start.
+            A restart goes on where it stood. Rule files are read live; SIGHUP reads etc/dropreel.toml again.
             """)
 
     @OptionGroup var option: ConfigurationOption
 
     func run() throws {
-        signal(SIGHUP, SIG_IGN)
         let host = try ServiceHost(option)
         let stop = StopSignals(wake: host.service.waker)
+        let reload = ReloadSignal(wake: host.service.waker)
+        defer { host.finish() }
         let systemd = SystemdNotifier()
         systemd.ready()
         var lastSign = Date.distantPast
@@ -24,6 +25,7 @@ struct Serve: ParsableCommand {
             try host.service.run(
                 stopTimeout: host.configuration.jobs.stopTimeout,
                 onTick: {
+                    if reload.take() { host.reload() }
                     if stop.isAsked, !saidStopping {
                         systemd.stopping()
                         saidStopping = true

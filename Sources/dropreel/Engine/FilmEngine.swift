@@ -25,9 +25,10 @@ final class FilmEngine: VideoGenerating {
         var recorder: FaultRecorder?
         do {
             let request = try request(for: order)
-            let sink = try FaultRecorder(
-                FilmSink(path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request))
-            )
+            let film = try FilmSink(
+                path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request),
+                sound: sound(for: order, request: request))
+            let sink = try FaultRecorder(LabellingSink(film, text: order.settings.visibleLabel.value, request: request))
             recorder = sink
             let result = try withoutActuallyEscaping(progress) { progress in
                 try withoutActuallyEscaping(isCancelled) { isCancelled in
@@ -39,10 +40,16 @@ final class FilmEngine: VideoGenerating {
             }
             try order.verify(film: staging.film.path, request: request)
             try PosterWriter.write(result.poster, to: staging.poster.path)
+            var sheet: String?
+            if order.settings.contactSheet.value {
+                let picture = try ContactSheet.make(film: staging.film.path, frameCount: request.frameCount)
+                try PosterWriter.write(picture, to: staging.sheet.path, quality: 85)
+                sheet = try WatchFolder.Digest.ofFile(staging.sheet.path)
+            }
             return RenderOutcome(
                 filmSHA256: try WatchFolder.Digest.ofFile(staging.film.path),
                 posterSHA256: try WatchFolder.Digest.ofFile(staging.poster.path),
-                report: try result.report.fields())
+                sheetSHA256: sheet, report: try result.report.fields().merging(order.markFields()) { $1 })
         } catch {
             throw Self.serviceError(recorder?.fault ?? error)
         }
@@ -56,6 +63,14 @@ final class FilmEngine: VideoGenerating {
         var request = GenerationRequest(order.settings, prompt: order.promptUsed, image: image, seed: order.seed)
         request.noiseDevice = noiseDevice
         return request
+    }
+
+    /// Decoded before the film is begun: a broken sound costs no rendering.
+    private func sound(for order: RenderOrder, request: GenerationRequest) throws -> Sound? {
+        guard let snapshot = order.audioSnapshot else { return nil }
+        let count = Sound.sampleCount(
+            videoFrames: request.frameCount, rate: FrameRate(Int32(request.framesPerSecond)))
+        return try Sound.read(path: snapshot.path, frameCount: count)
     }
 
     // MARK: Errors

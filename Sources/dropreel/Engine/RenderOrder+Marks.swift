@@ -11,7 +11,35 @@ extension RenderOrder {
         return VideoMarks(
             comment: comment(request), dropreel: String(decoding: try encoder.encode(metadata), as: UTF8.self),
             aigc: try AIGCLabel(contentProducer: "Dropreel", produceID: jobID.text).json,
-            xmp: SyntheticMediaXMP.packet(creatorTool: "Dropreel \(ProgramVersion.current)"))
+            xmp: SyntheticMediaXMP.packet(
+                creatorTool: "Dropreel \(ProgramVersion.current)", digitalSourceType: digitalSourceType))
+    }
+
+    /// A film from a photograph is a composite; one from a picture that says that a model made it alone is not.
+    var digitalSourceType: SyntheticMediaXMP.DigitalSourceType {
+        guard imageSnapshot != nil else { return .trainedAlgorithmicMedia }
+        let given = pictureMarks?.digitalSourceType
+        return given?.hasSuffix("/" + SyntheticMediaXMP.DigitalSourceType.trainedAlgorithmicMedia.rawValue) == true
+            ? .trainedAlgorithmicMedia : .compositeWithTrainedAlgorithmicMedia
+    }
+
+    private var pictureMarks: PictureMarks? { imageSnapshot.flatMap { try? PictureMarks.read(path: $0.path) } }
+
+    /// What the JSON log says about marks: those written, and those that the picture carries.
+    func markFields() -> [String: JSONValue] {
+        var fields: [String: JSONValue] = [
+            "marks": .object([
+                "digital_source_type": .string(digitalSourceType.address), "aigc": .string(jobID.text),
+                "visible_label": settings.visibleLabel.value.isEmpty ? .null : .string(settings.visibleLabel.value),
+            ])
+        ]
+        if let found = pictureMarks {
+            fields["image_marks"] = .object([
+                "xmp": .bool(found.hasXMP), "c2pa_manifest": .bool(found.hasC2PAManifest),
+                "digital_source_type": found.digitalSourceType.map { .string($0) } ?? .null,
+            ])
+        }
+        return fields
     }
 
     /// Reads the finished film back.
@@ -19,7 +47,8 @@ extension RenderOrder {
     func verify(film: String, request: GenerationRequest) throws {
         let found = try VideoMetadata.read(path: film)
         guard found.marks == (try marks(request: request)), found.frameCount == request.frameCount,
-            found.width == request.size.width, found.height == request.size.height
+            found.width == request.size.width, found.height == request.size.height,
+            (found.sound != nil) == (audioSnapshot != nil)
         else {
             throw ServiceError(
                 .storage, "The film was not on the disk as it was written.", hint: "Check the disk; the job runs again."
