@@ -99,7 +99,7 @@ final class FolderHarness {
 
     /// Rounds until the condition holds.
     func until(
-        _ what: String, within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation,
+        _ what: String, within seconds: Double = 120, sourceLocation: SourceLocation = #_sourceLocation,
         _ condition: () throws -> Bool
     ) throws {
         let end = SystemClock().uptime() + seconds

@@ -30,9 +30,9 @@ struct FolderInvariants {
             if !isKnown { found.append("nobody's file in the outbox: \(name)") }
         }
         let left = names("inbox").filter { !["_done", "_failed", "STATUS.txt"].contains($0) }
-        if !left.isEmpty { found.append("left in the inbox: \(left)") }
+        if !left.isEmpty { found.append("left in the inbox: \(left.prefix(10))") }
         if done.count + failed.filter({ !$0.hasSuffix(".ERROR.txt") }).count != drops.flatMap(\.files).count {
-            found.append("inputs: \(done.count) done, \(failed) failed")
+            found.append("inputs: \(done.count) done, \(failed.count) files in _failed, of \(drops.count) drops")
         }
         let staged = names("state/staging")
         if !staged.isEmpty { found.append("orphans in staging: \(staged)") }
@@ -50,7 +50,7 @@ struct FolderInvariants {
         let own = outbox.filter { $0.hasPrefix(drop.stem + "_") }
         let isDone = drop.files.allSatisfy(done.contains)
         let isFailed = drop.files.allSatisfy(failed.contains)
-        guard isDone != isFailed else { return ["\(drop.stem): inputs neither done nor failed: \(done) \(failed)"] }
+        guard isDone != isFailed else { return ["\(drop.stem): not all of its inputs are done, nor failed"] }
         if isFailed {
             if drop.outcome == .film { return ["\(drop.stem): failed"] }
             let isTold = drop.files.contains { failed.contains($0 + ".ERROR.txt") }
@@ -58,7 +58,9 @@ struct FolderInvariants {
         }
         if drop.outcome == .error { return ["\(drop.stem): succeeded"] }
         let films = own.filter { $0.hasSuffix(".mp4") }
-        guard films.count == 1, own.count == 4 else { return ["\(drop.stem): not one film with its three files: \(own)"] }
+        guard films.count == 1, own.count == 4 else {
+            return ["\(drop.stem): not one film with its three files: \(own)"]
+        }
         let base = String(films[0].dropLast(4))
         let folder = root.appendingPathComponent("outbox")
         guard [".json", ".jpg", "_sheet.jpg"].allSatisfy({ own.contains(base + $0) }),
@@ -78,7 +80,7 @@ struct FolderInvariants {
             try? JSONDecoder().decode(JSONValue.self, from: Data(line.utf8)).objectValue?["id"]?.stringValue
         }
         let isSound = !ids.contains(nil) && Set(ids).count == ids.count && text.hasSuffix("\n")
-        return isSound && ids.count == drops.count ? [] : ["log.jsonl has \(ids) for \(drops.count) jobs"]
+        return isSound && ids.count == drops.count ? [] : ["log.jsonl has \(ids.count) lines for \(drops.count) jobs"]
     }
 
     private func checkLedger() -> [String] {

@@ -55,11 +55,11 @@ struct SweepRun {
         if let target {
             plan.set(.killBefore, calls: .changing, at: target, alsoKillsService: true)
             try service.start(workers: 1, environment: plan.environment)
-            _ = service.waits { !service.isRunning }
+            _ = service.waits(within: 300) { !service.isRunning }
         }
         plan.set(.count, calls: calls)
         try service.start(workers: 1, environment: plan.environment)
-        _ = service.waits { isFinished }
+        _ = service.waits(within: 300) { isFinished }
         return plan.count
     }
 
@@ -68,7 +68,7 @@ struct SweepRun {
         let sampler = OutboxSampler(service.root.appendingPathComponent("outbox"))
         set(point)
         try service.start(workers: 1, environment: plan.environment)
-        result.wasReached = service.waits {
+        _ = service.waits(within: 600) {
             plan.hasStruck || !service.isRunning || (point.mode == .short && isFinished)
         }
         result.wasReached = plan.hasStruck
@@ -76,15 +76,15 @@ struct SweepRun {
         switch point.mode {
         case .killBefore, .killAfter:
             let isService = point.alsoKillsService || plan.place.hasPrefix("service")
-            if isService, !service.waits(within: 20, until: { !service.isRunning }) {
+            if isService, !service.waits(within: 300, until: { !service.isRunning }) {
                 result.violations.append("still running")
             }
             if isService, let recovery = point.recoveryTarget {
                 plan.set(.killBefore, calls: .changing, at: recovery, alsoKillsService: true)
                 try service.start(workers: 1, environment: plan.environment)
-                _ = service.waits { !service.isRunning || isFinished }
+                _ = service.waits(within: 300) { !service.isRunning || isFinished }
                 result.wasReachedInRecovery = plan.hasStruck
-                if plan.hasStruck { _ = service.waits(within: 20) { !service.isRunning } }
+                if plan.hasStruck { _ = service.waits(within: 300) { !service.isRunning } }
             }
         default:
             if point.isSticky {
@@ -110,7 +110,7 @@ struct SweepRun {
 
     /// Started again as often as it ends, as systemd does, until the job is over; then the end in order.
     private func finish(_ result: inout Result) throws {
-        let isOver = try service.waits(within: 90) {
+        let isOver = try service.waits(within: 600) {
             if !service.isRunning { try service.start(workers: 1) }
             return isFinished
         }
