@@ -118,6 +118,10 @@ var tests: [Target] {
         // The process that decodes pictures, without the rest of the program, and what it must not be able to do.
         .executableTarget(name: "dropreel-picture-child", dependencies: ["Media", "CSystem"], path: "Tests/PictureChild"),
         test("MediaTests", ["Media", "dropreel-picture-child"]),
+        // Readers of strangers' bytes under random input; scripts/fuzz.sh runs them guided by coverage.
+        .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
+        .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),
+        test("FuzzTests", ["FuzzTargets"]),
         test("CPUBackendTests", ["CPUBackend", "Tensors"]),
         test(
             "WanTests",
@@ -138,7 +142,7 @@ var tests: [Target] {
             providers: [.apt(["libsmbclient-dev"])]),
         test(
             "SambaTests", ["WatchFolder", "Rules", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher"]),
-        test("DropreelTests", ["dropreel", "Rules", "WatchFolder"]),
+        test("DropreelTests", ["dropreel", "Generation", "Media", "Rules", "WatchFolder"]),
     ]
 }
 

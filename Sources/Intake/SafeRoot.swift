@@ -8,13 +8,17 @@ public final class SafeRoot: Sendable {
     public let descriptor: Int32
     /// As given, for messages and for processes that need a path.
     public let path: String
+    /// Whether a file with further names (hard links) is opened; see `HardLinks`.
+    private let trustsHardLinks: Bool
 
+    /// - Parameter trustsHardLinks: whether whoever linked a file here had the right to read it anyway.
     /// - Throws: `IntakeError` when there is no such directory.
-    public init(path: String) throws(IntakeError) {
+    public init(path: String, trustsHardLinks: Bool = HardLinks.areProtected) throws(IntakeError) {
         let opened = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard opened >= 0 else { throw IntakeError.system(errno, doing: "open the folder", name: path) }
         descriptor = opened
         self.path = path
+        self.trustsHardLinks = trustsHardLinks
     }
 
     deinit { close(descriptor) }
@@ -35,6 +39,12 @@ public final class SafeRoot: Sendable {
             throw IntakeError(
                 .unsafe, "\(path): not an ordinary file",
                 hint: "Copy the file itself here; links, pipes and devices are not taken.")
+        }
+        guard trustsHardLinks || status.st_nlink <= 1 else {
+            close(opened)
+            throw IntakeError(
+                .unsafe, "\(path): the file has another name elsewhere (a hard link)",
+                hint: "Copy the file here instead of linking it, or set fs.protected_hardlinks to 1.")
         }
         return OpenFile(descriptor: opened, path: path, identity: FileIdentity(status))
     }

@@ -14,7 +14,7 @@ public struct IsolatedImageDecoder: Sendable {
     /// Processor time of one picture, in seconds.
     public var processorSeconds = 10
     /// Time of one picture on the clock, in seconds; on a busy host longer than its processor time.
-    public var seconds = 20
+    public var seconds = 30
 
     /// - Parameter executable: this program itself, if nothing else is named.
     public init(executable: String = "/proc/self/exe", arguments: [String] = ["decode-picture"]) {

@@ -66,6 +66,55 @@ struct SafeRootTests {
         #expect(code(try sandbox.root(), "d") == .unsafe)
     }
 
+    @Test("a hard link is taken only where the kernel protects links, and its first name never suffers")
+    func hardLink() throws {
+        let sandbox = try Sandbox()
+        try sandbox.folder("in/_done")
+        try sandbox.folder("state")
+        try sandbox.write("foreign", "secret")
+        try #require(link(sandbox.at("foreign"), sandbox.at("in/x")) == 0)
+        let wary = try SafeRoot(path: sandbox.at("in"), trustsHardLinks: false)
+        #expect(code(wary, "x") == .unsafe)
+        let trusting = try SafeRoot(path: sandbox.at("in"), trustsHardLinks: true)
+        let taken = try Snapshot.take(try trusting.open(RelativePath("x")), into: try sandbox.root("state"))
+        #expect(taken.size == 6)
+        // What happens to an input afterwards happens to this name alone.
+        try trusting.move(RelativePath("x"), to: RelativePath("_done/x"))
+        try trusting.remove(RelativePath("_done/x"))
+        #expect(try String(contentsOfFile: sandbox.at("foreign"), encoding: .utf8) == "secret")
+        // One name only: ordinary.
+        try sandbox.write("in/y", "y")
+        #expect(code(wary, "y") == nil)
+    }
+
+    @Test("a name that is as long as names can be is moved; a longer one is refused, not cut")
+    func longNames() throws {
+        let sandbox = try Sandbox()
+        let root = try sandbox.root()
+        let longest = String(repeating: "n", count: 255)
+        try sandbox.write(longest, "x")
+        try root.move(RelativePath(longest), to: RelativePath("x"))
+        #expect(try root.observe(RelativePath("x"))?.identity.size == 1)
+        for count in [256, 300, 5_000] {
+            let name = String(repeating: "n", count: count)
+            #expect(code(root, name) == .name)
+            #expect(throws: IntakeError.self) { try root.move(RelativePath("x"), to: RelativePath(name)) }
+            #expect(throws: IntakeError.self) { try root.create(RelativePath(name), bytes: []) }
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: sandbox.path) == ["x"])
+    }
+
+    @Test("a pipe without a writer stalls neither opening nor inspecting")
+    func pipe() throws {
+        let sandbox = try Sandbox()
+        try #require(mkfifo(sandbox.at("p.png"), 0o666) == 0)
+        let root = try sandbox.root()
+        let start = ContinuousClock.now
+        #expect(code(root, "p.png") == .unsafe)
+        #expect(try root.observe(RelativePath("p.png")) == nil)
+        #expect(ContinuousClock.now - start < .seconds(5))
+    }
+
     @Test("the fallback without openat2 refuses the same")
     func stepwise() throws {
         let sandbox = try Sandbox()

@@ -47,7 +47,7 @@ enum Attempt: String {
             var thread = pthread_t()
             errno = pthread_create(&thread, nil, { _ in nil }, nil)
             return errno == 0 ? 0 : -1
-        case .fork: return Int(dropreel_spawn_nothing())
+        case .fork: return Int(spawnNothing())
         case .exec:
             var words: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
             return Int(execv("/bin/true", &words))
@@ -68,7 +68,7 @@ enum Attempt: String {
         mmap(nil, 4_096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     }
 
-    private func dropreel_spawn_nothing() -> pid_t {
+    private func spawnNothing() -> pid_t {
         var words: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
         var none: [UnsafeMutablePointer<CChar>?] = [nil]
         return dropreel_spawn("/bin/true", &words, &none, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO)
