@@ -64,11 +64,11 @@ extension SambaSuite {
             try share.person.put("inbox/queued.prompt", "queued")
             try share.person.put("inbox/lonely.jpg", ShareFolder.picture("lonely"))
             try share.person.put("inbox/half.png", "IMG half")
-            try share.person.put("inbox/song.mp3", "no input")
+            try share.person.put("inbox/clip.avi", "no input")
             let held = try share.person.create("inbox/held.prompt")
             try held.write(Data("held".utf8))
             let wanted = [
-                "running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "song.mp3: files of kind .mp3",
+                "running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "clip.avi: files of kind .avi",
                 "half.png: incomplete", "held.prompt: another program still writes", "done -> done_t2v_0_Fake_T2V_",
                 "bad: bad.prompt, line 1: steps",
             ]

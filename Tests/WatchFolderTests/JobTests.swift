@@ -166,11 +166,11 @@ struct JobTests {
         try folder.until("running") { try folder.ledger.counts()[.running] == 1 }
         try folder.drop("queued.prompt", "queued")
         try folder.drop("lonely.jpg", "IMG END")
-        try folder.drop("song.mp3", "no input")
+        try folder.drop("clip.avi", "no input")
         try folder.until("all told") {
             let text = folder.status
             return [
-                "running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "song.mp3: files of kind .mp3",
+                "running: ", "1. queued", "lonely.jpg: waiting for lonely.prompt", "clip.avi: files of kind .avi",
                 "done -> done_t2v_0_Fake_T2V_", "bad: bad.prompt, line 1: steps",
             ].allSatisfy(text.contains)
         }

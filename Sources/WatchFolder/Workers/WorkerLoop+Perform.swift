@@ -13,8 +13,8 @@ extension WorkerLoop {
             let isWanted = try patiently { try ledger.complete(claim, outcome: outcome, at: clock.now()) }
             if !isWanted { discard(staging) }
         case .failure(let failure):
+            let error = reason(of: failure, staging: staging)
             discard(staging)
-            let error = reason(of: failure, watch: watch)
             if error.code == .noSpace { try? ledger.setPause(error.message) }
             let state = try patiently { try ledger.end(claim, as: .failed(error), at: clock.now(), policy: policy) }
             if state != .cancelled {
@@ -39,7 +39,14 @@ extension WorkerLoop {
             isCancelled: { watch.isOver })
     }
 
-    private func reason(of failure: any Error, watch: ClaimWatch) -> ServiceError {
+    private func reason(of failure: any Error, staging: URL) -> ServiceError {
+        if !(failure is ServiceError || failure is CancellationError), access(staging.path, F_OK) != 0, errno == ENOENT
+        {
+            // Whatever the engine says of it, its work was taken from under it.
+            return ServiceError(
+                .storage, "The folder in which the film was being made is gone.", hint: "The job runs again.",
+                cause: String(reflecting: failure))
+        }
         guard failure is CancellationError else { return .wrapping(failure) }
         return ServiceError(
             .interrupted, "The engine stopped before the film was finished.", hint: "The job runs again.")
