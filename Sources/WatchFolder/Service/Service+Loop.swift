@@ -150,10 +150,13 @@ extension Service {
         let now = clock.uptime()
         let due = view.missing.filter { now - $0.value >= Self.renameGrace }.map(\.key)
         for folder in Set(due.map(\.parent)) { try follow(view.scan(folder, recursive: false, at: now)) }
+        // Inputs whose return was cut off half-way, by a full disk perhaps: the service itself moved them.
+        let returning = due.isEmpty ? [] : Set(try ledger.finishedDrops().map(\.drop.id))
         for path in due where view.missing[path] != nil {
             view.missing[path] = nil
             guard let entry = view.known[path] else { continue }
             view.known.remove(path)
+            if returning.contains(entry.drop) { continue }
             if entry.isWaiting {
                 try cancel(entry.drop, missing: [entry.role])
             } else {
