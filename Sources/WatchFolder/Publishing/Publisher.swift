@@ -91,7 +91,13 @@ struct Publisher {
         for file in [film] + publication.pictures.map({ staging + "/" + $0.staged }) {
             guard chmod(file, 0o664) == 0 else { throw ServiceError.system("chmod", "film", errno: errno) }
             DurableFiles.adoptGroup(of: folder, file: file)
-            try files.syncFile(file)
+            do {
+                try files.syncFile(file)
+            } catch {
+                // Whatever the reason, a full disk too: this data is never synced again, so the film is made again.
+                unlink(film)
+                throw error
+            }
         }
         publication.base = try freeName(job, stem: drop.stem, folder: folder, at: started)
         return try fix(publication, job: job, drop: drop, staging: staging)
