@@ -10,7 +10,7 @@ final class ServiceHost {
     private(set) var configuration: ServiceConfiguration
     let service: Service
     private let option: ConfigurationOption
-    private let logger = Logger(label: "dropreel")
+    private let logger: Logger
     private let notices: NoticeBatch
     private var metrics: MetricsServer?
 
@@ -20,6 +20,8 @@ final class ServiceHost {
         let configuration = try option.load()
         self.configuration = configuration
         LogSetup.bootstrap(configuration.log)
+        // A logger belongs to what is set up when it is made.
+        logger = Logger(label: "dropreel")
         let library = configuration.library
         for problem in library.problems {
             logger.warning("a model is of no use", metadata: ["problem": "\(problem)"])
