@@ -3,10 +3,12 @@ import Testing
 
 @Suite("Readers of strangers' bytes")
 struct FuzzTests {
-    @Test("sound inputs are read without a trap", arguments: FuzzTarget.allCases)
+    @Test(
+        "the inputs to begin with are sound, so that changes reach what lies behind them",
+        arguments: FuzzTarget.allCases)
     func seeds(_ target: FuzzTarget) {
         #expect(!target.seeds.isEmpty && target.seeds.allSatisfy { $0.count <= FuzzTarget.limit })
-        for seed in target.seeds { target.run(seed) }
+        for (index, seed) in target.seeds.enumerated() { #expect(target.run(seed), "\(target) \(index)") }
     }
 
     @Test("what earlier runs kept is read without a trap", arguments: FuzzTarget.allCases)

@@ -27,7 +27,10 @@ import FuzzTargets
             func value(_ name: String) -> String? {
                 arguments.firstIndex(of: name).flatMap { arguments.dropFirst($0 + 1).first }
             }
-            if let path = value("--file") { return target.run([UInt8](try Data(contentsOf: URL(filePath: path)))) }
+            if let path = value("--file") {
+                let isSound = target.run([UInt8](try Data(contentsOf: URL(filePath: path))))
+                return print(isSound ? "sound" : "refused")
+            }
             if let path = value("--corpus") { return try target.writeInputs(to: URL(filePath: path)) }
             if let path = value("--keep") { return try target.keep(URL(filePath: path)) }
             run(

@@ -25,7 +25,9 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     /// Largest input that is tried, in bytes.
     public static let limit = 4_096
 
-    public func run(_ bytes: [UInt8]) {
+    /// - Returns: whether the reader took the bytes for sound.
+    @discardableResult
+    public func run(_ bytes: [UInt8]) -> Bool {
         switch self {
         case .safetensors: Self.open(bytes, "x.safetensors")
         case .pickle: Self.open(Archive(pickle: bytes).bytes, "x.pth")
@@ -40,7 +42,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
 
     // MARK: Checkpoints
 
-    private static func open(_ bytes: [UInt8], _ name: String) {
+    private static func open(_ bytes: [UInt8], _ name: String) -> Bool {
         do {
             let checkpoint = try Checkpoint.open(bytes, named: name)
             for name in checkpoint.names.prefix(8) {
@@ -50,8 +52,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
                 guard count >= 0, count <= 65_536, let tensor = checkpoint.tensor(name) else { continue }
                 precondition(tensor.shape == shape && tensor.dtype == dtype)
             }
+            return true
         } catch {
             precondition(!error.message.isEmpty && !error.hint.isEmpty)
+            return false
         }
     }
 
@@ -63,13 +67,15 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             resolutions: ModelLimits.standardResolutions, defaultResolution: "480p")
     ])
 
-    private static func readRule(_ bytes: [UInt8]) {
+    private static func readRule(_ bytes: [UInt8]) -> Bool {
         let rules = RuleSet(files: [RuleFile(path: "a.toml", bytes: bytes)], models: models)
         for (_, problems) in rules.problems { check(problems, lines: bytes.count + 1) }
-        _ = rules.rule(forFolder: "a")
+        if case .sound = rules.rule(forFolder: "a") { return true }
+        return false
     }
 
-    private static func readPrompt(_ bytes: [UInt8]) {
+    private static func readPrompt(_ bytes: [UInt8]) -> Bool {
+        var isSound = false
         for isList in [false, true] {
             do throws(RuleProblems) {
                 let file = try PromptFile.read(bytes, source: "x.prompt", isList: isList)
@@ -77,10 +83,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
                 let jobs = try JobExpansion.jobs(
                     folder: SettingLayer(), promptFile: file, mode: .textToVideo, models: models)
                 precondition(!jobs.isEmpty)
+                isSound = true
             } catch {
                 check(error, lines: bytes.count + 1)
             }
         }
+        return isSound
     }
 
     private static func check(_ problems: RuleProblems, lines: Int) {
@@ -93,25 +101,29 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
 
     // MARK: Media
 
-    private static func probe(_ bytes: [UInt8], signature: [UInt8]) {
+    private static func probe(_ bytes: [UInt8], signature: [UInt8]) -> Bool {
         do {
             let info = try ImageProbe.probe(signature + bytes)
             let limits = ImageLimits()
             precondition((1...limits.side).contains(info.width) && (1...limits.side).contains(info.height))
             precondition(info.width * info.height <= limits.pixelCount && (1...8).contains(info.orientation))
+            return true
         } catch let error as MediaError {
             precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
+            return false
         } catch {
             preconditionFailure("another error")
         }
     }
 
-    private static func readFilm(_ bytes: [UInt8]) {
+    private static func readFilm(_ bytes: [UInt8]) -> Bool {
         do {
             let film = try VideoMetadata.read(bytes)
             precondition(film.width >= 0 && film.height >= 0 && film.frameCount >= 0)
+            return true
         } catch let error as MediaError {
             precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
+            return false
         } catch {
             preconditionFailure("another error")
         }
