@@ -41,7 +41,7 @@ def main(root):
             forward = net.blocks[0].self_attn.attn_op.local_attn.__class__.forward
             for block in net.blocks:
                 op = block.self_attn.attn_op.local_attn
-                op.forward = lambda q, k, v, topk, op=op: forward(op, q, k, v, topk, 64, 128)
+                op.forward = lambda *args, op=op: forward(op, *args, blkq=64, blkk=128)
         got = net(x, case['t'], case['crossattn_emb'], topk=0.15 if kind == 't2v' else 0.3)
         ok.append(report(f'dit_sla/{kind}', got, case['expected'], 1e-4))
     vae = VAE(16)

@@ -1,7 +1,7 @@
-"""Writes the service's model folder: python export.py --work W --out Models/miniature [--random] [--bf16]
+"""Writes the service's model folder: python export.py --work W --out Models/miniature [--random]
 
 Linears inside blocks.* are stored as int8 in 128 x 128 blocks (`int8_weight`, `scale`), everything else as bf16, norm
-weights as float32.
+weights as float32. One file serves both noise levels of image to video unless W/ckpt has i2v_high.pt and i2v_low.pt.
 """
 import argparse
 import json
@@ -17,14 +17,14 @@ import train_text
 
 SIZE = dict(dim=256, ffn=512, heads=2, layers=5, text_dim=128)
 MANIFEST = {
-    'name': 'Dropreel-Mini', 'version': '0.1',
+    'name': 'Dropreel-Mini', 'version': '0.2',
     'modes': {'t2v': {'transformer': 't2v.safetensors'},
-              'i2v': {'high_noise': 'i2v_high.safetensors', 'low_noise': 'i2v_low.safetensors'}},
+              'i2v': {'high_noise': 'i2v.safetensors', 'low_noise': 'i2v.safetensors'}},
     'vae': 'vae.safetensors', 'text_encoder': 'text_encoder.safetensors', 'tokenizer': 'tokenizer',
     'resolutions': {'144p': {'16:9': [256, 144], '9:16': [80, 144], '4:3': [192, 144], '3:4': [112, 144],
                              '1:1': [144, 144]}},
     'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 81}, 'fps': 16,
-    'defaults': {'attention': 'sla', 'sla_topk': 0.25, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
+    'defaults': {'attention': 'sla', 'sla_topk': 0.5, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
                  'boundary': 0.9, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }
 
@@ -89,8 +89,15 @@ def main(args):
     out, ckpt = args.out, args.work / 'ckpt'
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    for name, in_dim in (('t2v', 16), ('i2v_high', 36), ('i2v_low', 36)):
-        path = ckpt / f'{name}.pt'
+    manifest = json.loads(json.dumps(MANIFEST))
+    experts = ['i2v']
+    if (ckpt / 'i2v_high.pt').exists() and (ckpt / 'i2v_low.pt').exists():
+        experts = ['i2v_high', 'i2v_low']
+        manifest['modes']['i2v'] = {'high_noise': 'i2v_high.safetensors', 'low_noise': 'i2v_low.safetensors'}
+    for old in out.glob('*.safetensors'):
+        old.unlink()
+    for name in ('t2v', *experts):
+        in_dim, path = 16 if name == 't2v' else 36, ckpt / f'{name}.pt'
         net = load_dit(path, in_dim) if path.exists() and not args.random else DiT(in_dim=in_dim, **SIZE)
         save_file(dit_tensors(net), out / f'{name}.safetensors')
     vae = build_vae()
@@ -103,7 +110,7 @@ def main(args):
     if not args.random:
         text.load_state_dict(torch.load(ckpt / 'text.pt')['net'])
     save_file(bf16(text), out / 'text_encoder.safetensors')
-    (out / 'model.json').write_text(json.dumps(MANIFEST, indent=2) + '\n')
+    (out / 'model.json').write_text(json.dumps(manifest, indent=2) + '\n')
     for path in sorted(out.rglob('*')):
         if path.is_file():
             print(f'{path.stat().st_size:9d} {path.relative_to(out)}')

@@ -81,7 +81,7 @@ def judge_t2v(pipe, count, topk, steps, seed=0):
     return {k: float(np.mean(v)) for k, v in hits.items()}, rows
 
 
-def judge_i2v(pipe, count, topk, steps, ode=True):
+def judge_i2v(pipe, count, topk, steps, ode=False):
     rng = np.random.default_rng(6)
     result, rows = {'first_frame_psnr': [], 'asked': [], 'asked_beats_still': [], 'asked_beats_opposite': []}, []
     kinds = ['left', 'right', 'in', 'out', 'fade', 'snowfall']
@@ -120,9 +120,9 @@ if __name__ == '__main__':
     p.add_argument('--t2v_count', type=int, default=24)
     p.add_argument('--i2v_count', type=int, default=12)
     p.add_argument('--t2v', default='t2v')
-    p.add_argument('--high', default='i2v_high')
-    p.add_argument('--low', default='i2v_low')
-    p.add_argument('--sde', action='store_true')
+    p.add_argument('--high', default='i2v')
+    p.add_argument('--low', default='i2v')
+    p.add_argument('--ode', action='store_true')
     p.add_argument('--int8', action='store_true')
     p.add_argument('--sheets', type=Path)
     p.add_argument('--threads', type=int, default=1)
@@ -130,7 +130,7 @@ if __name__ == '__main__':
     torch.set_num_threads(args.threads)
     pipe, out = Pipeline(args.work, args.t2v, args.high, args.low, args.int8), {}
     for kind, count, run in (('t2v', args.t2v_count, lambda n: judge_t2v(pipe, n, args.topk, args.steps)),
-                             ('i2v', args.i2v_count, lambda n: judge_i2v(pipe, n, args.topk, args.steps, not args.sde))):
+                             ('i2v', args.i2v_count, lambda n: judge_i2v(pipe, n, args.topk, args.steps, args.ode))):
         if count:
             out[kind], rows = run(count)
             print(kind, {k: round(v, 3) for k, v in out[kind].items()}, flush=True)

@@ -1,6 +1,6 @@
 """Latents of rendered clips: python make_latents.py --work W --kind scene|still --count 400 [--part 0 --parts 2]
 
-Only every fourth frame is drawn (see train_vae.py). Resumable; `<kind>.done` marks finished clips.
+Only every fourth frame is drawn (see train_vae.py). Photographs in W/photos/train are used for stills. Resumable; `<kind>.done` marks finished clips.
 """
 import argparse
 import time
@@ -13,13 +13,13 @@ from train_vae import build
 import world
 
 SHAPE = (16, 21, 18, 32)
-SEED = {'scene': 10, 'still': 11}
+SEED = {'scene': 10, 'still': 12}
 
 
-def item(kind, index):
+def item(kind, index, photos=()):
     rng = np.random.default_rng([SEED[kind], index])
     a = world.sample_attributes(rng, kind == 'still')
-    return (world.Still if kind == 'still' else world.Scene)(a, rng)
+    return world.Still(a, rng, photos) if kind == 'still' else world.Scene(a, rng)
 
 
 def attributes(kind, index):
@@ -42,11 +42,12 @@ def main(args):
     vae = build().eval()
     vae.load_state_dict(torch.load(args.work / 'ckpt/vae_image.pt')['net'])
     latents, done = open_maps(args.work, args.kind, args.capacity)
+    photos = world.load_photos(args.work / 'photos/train')
     start, made = time.time(), 0
     for i in range(args.part, args.count, args.parts):
         if done[i]:
             continue
-        clip = item(args.kind, i)
+        clip = item(args.kind, i, photos)
         frames = np.stack([world.to_model(clip.frame(4 * k)) for k in range(SHAPE[1])])
         with torch.no_grad():  # frame by frame: the encoder has no temporal taps
             z = vae.encode(torch.from_numpy(frames)[:, :, None])[:, :, 0]

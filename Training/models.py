@@ -61,18 +61,22 @@ class SLA(nn.Module):
         super().__init__()
         self.proj_l = nn.Linear(head_dim, head_dim)
 
-    def forward(self, q, k, v, topk, blkq=128, blkk=64):
+    def forward(self, q, k, v, topk, floor=1e-5, blkq=128, blkk=64):
+        """topk 1: all blocks. `floor` is 1e-5; training on part of a clip scales it with the number of tokens."""
         length, dim = q.shape[-2:]
         blocks = -(-length // blkk)
         count = max(1, min(blocks, int(topk * blocks)))
-        with torch.no_grad():
-            pooled_q, pooled_k = _pool(q, blkq), _pool(k - k.mean(-2, keepdim=True), blkk)
-            chosen = (pooled_q @ pooled_k.transpose(-1, -2)).topk(count, -1).indices
-            keep = torch.zeros(*q.shape[:2], pooled_q.shape[-2], blocks, dtype=torch.bool)
-            keep.scatter_(-1, chosen, True)
-        o = _block_sparse(q, k, v, keep, blkq, blkk)
+        if count == blocks:
+            keep, o = None, F.scaled_dot_product_attention(q, k, v)
+        else:
+            with torch.no_grad():
+                pooled_q, pooled_k = _pool(q, blkq), _pool(k - k.mean(-2, keepdim=True), blkk)
+                chosen = (pooled_q @ pooled_k.transpose(-1, -2)).topk(count, -1).indices
+                keep = torch.zeros(*q.shape[:2], pooled_q.shape[-2], blocks, dtype=torch.bool)
+                keep.scatter_(-1, chosen, True)
+            o = _block_sparse(q, k, v, keep, blkq, blkk)
         pq, pk = q.softmax(-1), k.softmax(-1)
-        linear = pq @ (pk.transpose(-1, -2) @ v) / (1e-5 + (pq * pk.sum(-2, keepdim=True)).sum(-1, keepdim=True))
+        linear = pq @ (pk.transpose(-1, -2) @ v) / (floor + pq @ pk.sum(-2)[..., None])
         return o + self.proj_l(linear), keep
 
 
@@ -123,13 +127,13 @@ class Attention(nn.Module):
     def split(self, x):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x, rope, topk=None):
+    def forward(self, x, rope, topk=None, floor=1e-5):
         q, k, v = (self.split(y) for y in (self.norm_q(self.q(x)), self.norm_k(self.k(x)), self.v(x)))
         q, k = apply_rope(q, *rope), apply_rope(k, *rope)
         if topk is None:
             o = F.scaled_dot_product_attention(q, k, v)
         else:
-            o = self.attn_op.local_attn(q, k, v, topk)[0]
+            o = self.attn_op.local_attn(q, k, v, topk, floor)[0]
         return self.o(o.transpose(1, 2).flatten(2))
 
     def cross(self, x, text, bias):
@@ -148,10 +152,12 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, ffn), nn.GELU('tanh'), nn.Linear(ffn, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim ** 0.5)
 
-    def forward(self, x, e, rope, text, bias, topk=None):
+    def forward(self, x, e, rope, text, bias, topk=None, floor=1e-5, attended=None):
         e = (self.modulation + e).unbind(1)
         e = [y[:, None] for y in e]
-        x = x + e[2] * self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope, topk)
+        if attended is None:
+            attended = self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope, topk, floor)
+        x = x + e[2] * attended
         x = x + self.cross_attn.cross(self.norm3(x), text, bias)
         return x + e[5] * self.ffn(self.norm2(x) * (1 + e[4]) + e[3])
 
@@ -190,14 +196,27 @@ class DiT(nn.Module):
             self.ropes[key] = rope_cos_sin(rope_table(frames, h, w))
         return self.ropes[key]
 
-    def forward(self, x, timestep, text, length=None, frames=None, topk=None, rope=None):
+    @staticmethod
+    def patches(x):
+        """[B,C,T,H,W] -> tokens [B,T*H/2*W/2,4C]."""
+        b, c, t, h, w = x.shape
+        x = x.view(b, c, t, h // 2, 2, w // 2, 2).permute(0, 2, 3, 5, 1, 4, 6)
+        return x.reshape(b, t * (h // 2) * (w // 2), c * 4)
+
+    def forward(self, x, timestep, text, length=None, frames=None, topk=None, rope=None, floor=1e-5, keep=None,
+                attended=()):
         """x [B,C,T,H,W]; text [B,N,D] (rows past `length` zero; N may be shorter than 512: the missing padding rows
-        are one key whose logit gets log(count)); frames: the latent times of x, default 0..T-1."""
+        are one key whose logit gets log(count)); frames: the latent times of x, default 0..T-1; keep [B,M]: only these
+        tokens, and the answer is tokens [B,M,4 * out_dim] in the order of `patches`; attended: what self attention of
+        the blocks gives, where that is known (None: compute it)."""
         b, c, t, h, w = x.shape
         gh, gw = h // 2, w // 2
         if rope is None:
             rope = self.rope(range(t) if frames is None else frames, gh, gw)
-        x = x.view(b, c, t, gh, 2, gw, 2).permute(0, 2, 3, 5, 1, 4, 6).reshape(b, t * gh * gw, c * 4)
+        x = self.patches(x)
+        if keep is not None:
+            x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
+            rope = [r[keep][:, None] for r in rope]
         x = self.patch_embedding(x)
         freq = 10000.0 ** (-torch.arange(128, dtype=torch.float64) / 128)
         angle = timestep.double()[:, None] * freq
@@ -212,9 +231,12 @@ class DiT(nn.Module):
             bias[:, n] = (self.TEXT_LEN - length).float().log().clamp(min=-1e30)
             bias = bias[:, None, None]
         text = self.text_embedding(text)
-        for block in self.blocks:
-            x = block(x, e0, rope, text, bias, topk)
-        x = self.head(x, e).view(b, t, gh, gw, 2, 2, self.out_dim)
+        for i, block in enumerate(self.blocks):
+            x = block(x, e0, rope, text, bias, topk, floor, attended[i] if i < len(attended) else None)
+        x = self.head(x, e)
+        if keep is not None:
+            return x.unflatten(-1, (2, 2, self.out_dim)).permute(0, 1, 4, 2, 3).flatten(2)
+        x = x.view(b, t, gh, gw, 2, 2, self.out_dim)
         return x.permute(0, 6, 1, 2, 4, 3, 5).reshape(b, self.out_dim, t, h, w)
 
 

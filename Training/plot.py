@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 PANELS = [('VAE: single frames', ['vae_image'], ['psnr_scene', 'psnr_photo']),
           ('VAE: decoder on clips', ['vae_video'], ['psnr_on_grid', 'psnr_between', 'psnr_last']),
           ('Text encoder', ['text'], ['token_accuracy', 'pooled_accuracy']),
-          ('Text to video', ['t2v', 't2v_sla'], ['loss', 't988', 't609', 'position']),
-          ('Image to video', ['i2v', 'i2v_high', 'i2v_low'], ['loss', 'position'])]
+          ('Text to video', ['t2v'], ['loss', 't988', 't609', 'offset']),
+          ('Image to video', ['i2v'], ['loss', 't995', 't609', 'offset'])]
 
 
 def main(args):

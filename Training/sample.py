@@ -14,6 +14,7 @@ from PIL import Image
 from export import dequantised
 from models import DiT
 from train_dit import SIZE, Texts, conditioning, grey_latent, timestep
+from judge_vae import picture
 from train_vae import build as build_vae
 
 
@@ -23,7 +24,7 @@ def schedule(steps, sigma):
 
 
 class Pipeline:
-    def __init__(self, work, t2v='t2v', high='i2v_high', low='i2v_low', int8=False, vae='vae'):
+    def __init__(self, work, t2v='t2v', high='i2v', low='i2v', int8=False, vae='vae'):
         self.work, self.int8 = Path(work), int8
         self.names = {'t2v': t2v, 'high': high, 'low': low}
         self.nets, self.texts = {}, Texts(self.work)
@@ -87,9 +88,9 @@ if __name__ == '__main__':
     p.add_argument('--frames', type=int, default=21)
     p.add_argument('--columns', type=int, default=6)
     p.add_argument('--t2v', default='t2v')
-    p.add_argument('--high', default='i2v_high')
-    p.add_argument('--low', default='i2v_low')
-    p.add_argument('--sde', action='store_true')
+    p.add_argument('--high', default='i2v')
+    p.add_argument('--low', default='i2v')
+    p.add_argument('--ode', action='store_true')
     p.add_argument('--estimates', action='store_true', help='show the estimate of every step (middle frame) instead')
     p.add_argument('--int8', action='store_true')
     p.add_argument('--threads', type=int, default=1)
@@ -99,9 +100,9 @@ if __name__ == '__main__':
     pipe, rows = Pipeline(args.work, args.t2v, args.high, args.low, args.int8), []
     image = None
     if args.image:
-        image = torch.from_numpy(np.asarray(Image.open(args.image).convert('RGB').resize((256, 144)), np.float32)).permute(2, 0, 1) / 127.5 - 1
+        image = picture(args.image)
     for prompt in args.prompts:
-        x, estimates = pipe.latents(prompt, args.seed, args.frames, args.steps, args.topk, image, ode=image is not None and not args.sde)
+        x, estimates = pipe.latents(prompt, args.seed, args.frames, args.steps, args.topk, image, ode=args.ode)
         if args.estimates:
             rows.append(np.concatenate([pipe.frames(e[:, :, 10:11]) for e in estimates]))
         else:

@@ -134,11 +134,11 @@ def fold(vae, pool):
     vae.conv2.weight /= k.view(1, -1, 1, 1, 1)
 
 
-def clip_pool(seed, count):
+def clip_pool(seed, count, photos):
     rng, pool = np.random.default_rng(seed), []
     for i in range(count):
-        if i % 3 == 2:
-            item = world.Still(world.sample_attributes(rng, True), rng)
+        if i % 2:
+            item = world.Still(world.sample_attributes(rng, True), rng, photos)
         else:
             item = world.Scene(world.sample_attributes(rng), rng)
         pool.append(np.stack([(np.clip(item.frame(f), 0, 1) * 255 + .5).astype(np.uint8) for f in range(world.FRAMES)], 1))
@@ -146,7 +146,8 @@ def clip_pool(seed, count):
 
 
 def train_video(args):
-    pool, test = clip_pool(3, args.pool), clip_pool(4, 4)
+    photos = world.load_photos(args.work / 'photos/train')
+    pool, test = clip_pool(3, args.pool, photos), clip_pool(4, 4, photos)
     vae = build()
     vae.load_state_dict(torch.load(args.work / 'ckpt/vae_image.pt')['net'])
     with torch.no_grad():  # start by fading from one latent frame to the next
@@ -220,5 +221,5 @@ if __name__ == '__main__':
         args.pool = args.pool or 1000
         train_image(args)
     else:
-        args.pool = args.pool or 40
+        args.pool = args.pool or 60
         train_video(args)

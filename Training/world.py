@@ -1,10 +1,12 @@
 """The procedural world: scenes, photo-like stills, motions and their English and Chinese captions.
 
-Everything is drawn analytically with numpy; nothing is taken from elsewhere.
+Scenes are drawn analytically with numpy. Stills are drawn too, or are crops of photographs in a folder of your own.
 """
 import math
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 PLACES = ['sea', 'meadow', 'desert', 'snow', 'city', 'beach']
 THINGS = ['ball', 'balloon', 'boat', 'car', 'kite']
@@ -330,15 +332,18 @@ def photo(rng, h=144, w=256):
     return np.clip(image, 0, 1)
 
 
+def camera_path(a, f):
+    """Shift in pixels and scale of the view of a still at frame f."""
+    camera, s = a['camera'], f / 80
+    return {'left': -32 * s, 'right': 32 * s}.get(camera, 0.), {'in': 1 - .16 * s, 'out': 1 + .16 * s}.get(camera, 1.)
+
+
 def camera_view(image, a, f):
     """The view of a still at frame f: pan, push in, pull out; beyond its border the picture is mirrored."""
-    camera = a['camera']
-    if camera in ('still', None):
+    if a['camera'] in ('still', None):
         return image
     h, w = image.shape[1:]
-    s = f / 80
-    dx = {'left': -60 * s, 'right': 60 * s}.get(camera, 0.)
-    zoom = {'in': 1 - .3 * s, 'out': 1 + .3 * s}.get(camera, 1.)
+    dx, zoom = camera_path(a, f)
     sx = (np.arange(w) + .5 - w / 2) * zoom + w / 2 - .5 + dx
     sy = (np.arange(h) + .5 - h / 2) * zoom + h / 2 - .5
     return _take(_take(image, sx, 2), sy, 1)
@@ -353,12 +358,45 @@ def _take(image, s, axis):
     return np.take(image, mirror(lo), axis) * (1 - k) + np.take(image, mirror(lo + 1), axis) * k
 
 
-class Still:
-    """A photo-like still (or a scene without its thing) with a motion by caption."""
+def load_photos(folder):
+    """Photographs as float32 [3,h,w] in 0..1; none without the folder."""
+    out = []
+    for path in sorted(Path(folder).glob('*')):
+        image = Image.open(path).convert('RGB')
+        scale = max(1, max(image.size) / 900)
+        image = image.resize([round(n / scale) for n in image.size], Image.LANCZOS)
+        out.append(np.asarray(image, np.float32).transpose(2, 0, 1) / 255)
+    return out
 
-    def __init__(self, a, rng, height=144, width=256):
+
+def photo_crop(photos, rng, height=144, width=256):
+    """A crop at a random scale, sometimes mirrored, with other colours or light."""
+    image = photos[rng.integers(len(photos))]
+    h, w = image.shape[1:]
+    least = max(height / h, width / w)
+    scale = float(np.exp(rng.uniform(np.log(least), np.log(max(1., least) * 1.3))))
+    ch, cw = min(h, height / scale), min(w, width / scale)
+    y, x = rng.uniform(0, h - ch), rng.uniform(0, w - cw)
+    picture = Image.fromarray((image.transpose(1, 2, 0) * 255 + .5).astype(np.uint8))
+    picture = picture.resize((width, height), Image.LANCZOS, (x, y, x + cw, y + ch))
+    image = np.asarray(picture, np.float32).transpose(2, 0, 1) / 255
+    if rng.random() < .5:
+        image = image[:, :, ::-1]
+    if rng.random() < .35:
+        image = image[rng.permutation(3)]
+    image = np.clip(image * rng.uniform(.75, 1.2, (3, 1, 1)) + rng.uniform(-.08, .08), 0, 1) ** rng.uniform(.75, 1.3)
+    return image.astype(np.float32)
+
+
+class Still:
+    """A photograph, a photo-like still or a scene, with a motion by caption."""
+
+    def __init__(self, a, rng, photos=(), height=144, width=256):
         self.a = a
-        if rng.random() < .65:
+        kind = rng.random()
+        if len(photos) and kind < .55:
+            self.image = photo_crop(photos, rng, height, width)
+        elif kind < .8:
             self.image = photo(rng, height, width)
         else:
             scene = Scene(sample_attributes(rng), rng, height, width)
