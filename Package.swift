@@ -116,7 +116,8 @@ var tests: [Target] {
         test("CheckpointsTests", ["Checkpoints", "Tensors"]),
         test("TextTests", ["Text"]),
         // The process that decodes pictures, without the rest of the program, and what it must not be able to do.
-        .executableTarget(name: "dropreel-picture-child", dependencies: ["Media", "CSystem"], path: "Tests/PictureChild"),
+        .executableTarget(
+            name: "dropreel-picture-child", dependencies: ["Media", "CSystem"], path: "Tests/PictureChild"),
         test("MediaTests", ["Media", "dropreel-picture-child"]),
         // Readers of strangers' bytes under random input; scripts/fuzz.sh runs them guided by coverage.
         .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),

@@ -21,7 +21,8 @@ struct VideoWriterTests {
         #expect(metadata.isFastStart)
         #expect(metadata.marks == Film.marks)
         #expect(try VideoMetadata.read(PictureFile.read(path)) == metadata)
-        #expect(metadata.xmp?.contains(">\(SyntheticMediaXMP.DigitalSourceType.trainedAlgorithmicMedia.address)<") == true)
+        #expect(
+            metadata.xmp?.contains(">\(SyntheticMediaXMP.DigitalSourceType.trainedAlgorithmicMedia.address)<") == true)
         #expect(metadata.xmp?.contains("Dropreel &lt;1&gt; &amp; more") == true)
     }
 
