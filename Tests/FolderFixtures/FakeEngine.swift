@@ -30,7 +30,9 @@ public final class FakeEngine: VideoGenerating {
             if isCancelled() { throw CancellationError() }
             usleep(2000)
         }
-        return try film(order, staging: staging)
+        let outcome = try film(order, staging: staging)
+        if words.contains("torn") { truncate(staging.poster.path, 10) }
+        return outcome
     }
 
     private func misbehave(_ words: Set<String>) throws {
@@ -44,6 +46,14 @@ public final class FakeEngine: VideoGenerating {
         }
     }
 
+    /// All of the bytes, also where the system writes fewer than asked; `Data.write(to:)` leaves it at that.
+    private func write(_ bytes: Data, to file: URL) throws {
+        try Data().write(to: file)
+        let handle = try FileHandle(forWritingTo: file)
+        defer { try? handle.close() }
+        try handle.write(contentsOf: bytes)
+    }
+
     /// Bytes that depend on everything that a film depends on, and on nothing else.
     private func film(_ order: RenderOrder, staging: StagingDirectory) throws -> RenderOutcome {
         let image = try order.imageSnapshot.map { try Digest.ofFile($0.path) } ?? "none"
@@ -52,10 +62,10 @@ public final class FakeEngine: VideoGenerating {
             "\(order.promptUsed)|\(order.seed)|\(image)|\(order.settings.steps.value)|\(order.settings.model.value)\(audio)"
         let film = Data("film:".utf8) + Data(String(repeating: recipe + "\n", count: 200).utf8)
         let poster = Data("IMG poster:\(recipe)END".utf8)
-        try film.write(to: staging.film)
-        try poster.write(to: staging.poster)
+        try write(film, to: staging.film)
+        try write(poster, to: staging.poster)
         let sheet = Data("IMG poster:sheet:\(recipe)END".utf8)
-        if order.settings.contactSheet.value { try sheet.write(to: staging.sheet) }
+        if order.settings.contactSheet.value { try write(sheet, to: staging.sheet) }
         return RenderOutcome(
             filmSHA256: Digest.of(film), posterSHA256: Digest.of(poster),
             sheetSHA256: order.settings.contactSheet.value ? Digest.of(sheet) : nil,

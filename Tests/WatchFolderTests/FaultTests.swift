@@ -72,6 +72,18 @@ struct FaultTests {
         #expect(folder.service.pause == nil)
     }
 
+    @Test("a picture that is not what the worker wrote is never seen, and the job says so")
+    func tornPoster() throws {
+        let folder = try FolderHarness()
+        try folder.drop("cat.prompt", "torn cat")
+        try folder.until("failed") {
+            #expect(folder.outputs(".jpg").isEmpty && folder.outputs().isEmpty)
+            return folder.exists("inbox/_failed/cat.prompt.ERROR.txt")
+        }
+        let job = try #require(try folder.ledger.recentlyFinished(limit: 1).first)
+        #expect(job.error?.code == .storage && job.failures == 3)
+    }
+
     @Test("behaviour 15: a small file system that is really full", .enabled(if: getuid() == 0, "mounting needs root"))
     func fullFileSystem() throws {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent("small-\(UUID().uuidString)")

@@ -73,16 +73,22 @@ struct Publisher {
 
     // MARK: Film and pictures
 
-    /// Syncs the render, checks it against its digest, and fixes a name.
+    /// Checks each file of the render against its digest, syncs it, and fixes a name.
     private func prepare(
         _ job: JobRecord, _ outcome: RenderOutcome, drop: DropRecord, folder: String, staging: String
     ) throws -> Publication {
         let started = clock.now()
         let film = staging + "/" + RenderOutcome.filmName
-        guard try Digest.ofFile(film) == outcome.filmSHA256 else {
-            throw ServiceError(
-                .storage, "The rendered film of job \(job.id) is not what the worker wrote.",
-                hint: "The job runs again; check the disk if this repeats.")
+        let written = [
+            (RenderOutcome.filmName, outcome.filmSHA256), (RenderOutcome.posterName, outcome.posterSHA256),
+            (RenderOutcome.sheetName, outcome.sheetSHA256),
+        ]
+        for case (let name, let digest?) in written {
+            guard try Digest.ofFile(staging + "/" + name) == digest else {
+                throw ServiceError(
+                    .storage, "\(name) of job \(job.id) is not what the worker wrote.",
+                    hint: "The job runs again; check the disk if this repeats.")
+            }
         }
         var publication = Publication(
             epoch: job.epoch, folder: String(folder.dropFirst(layout.outbox.path.utf8.count + 1)), base: "",
