@@ -77,6 +77,8 @@ class Canvas:
         self.width, self.height = width / self.unit, height / self.unit
         #: How much taller than a 16:9 picture; places stretch their ground by it.
         self.tall = self.height / 144
+        #: How much narrower than a 16:9 picture; things and landmarks keep to it.
+        self.narrow = min(1., self.width / 224)
         self.horizon = .04 * self.height
         self.frame = torch.tensor(list(frames), device=device, dtype=dtype)[None, :, None, None, None]
         #: 0 at the first frame, 1 at the last.

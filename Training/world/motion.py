@@ -31,7 +31,8 @@ class Pose:
         is_ = lambda *names: lift((float(s.action in names) for s in scenes), device, dtype)
         s = 2 * p - 1
         rest = lift((REST[scene.thing] for scene in scenes), device, dtype) * canvas.tall
-        across, upright = canvas.width / 2 - 45, canvas.height / 2 - 38
+        small = canvas.narrow ** .8
+        across, upright = canvas.width / 2 - 45 * small, canvas.height / 2 - 38 * small
         reach_x, reach_y = max(26., across), max(30., upright)
         facing = 1 - 2 * is_('left')
         moves = is_('right', 'behind') - is_('left')
@@ -49,7 +50,7 @@ class Pose:
         moving = is_('right', 'left', 'behind', 'up', 'down')
         bob = torch.sin(canvas.frame * .33 + 3 * j[3])
         y = y + moving * bob * 1.6
-        size = (1 + .08 * j[4]) * torch.exp(is_('grow') * (math.log(.5) + p * math.log(2.9)))
+        size = small * (1 + .08 * j[4]) * torch.exp(is_('grow') * (math.log(.5) + p * math.log(2.9)))
         self.size = size * (1 + .5 * (canvas.zoom - 1))
         self.turn = is_('spin') * 2 * math.pi * 1.25 * p + moving * .04 * bob
         self.x, self.y, self.squash, self.facing = x, y, squash, facing

@@ -1,7 +1,7 @@
 """The places: layers of land at different depths, each drawn by functions of the camera's coordinates."""
 import torch
 
-from .draw import box, common, disc, joined, oval, scatter, tip
+from .draw import box, common, disc, joined, oval, scatter
 
 
 def _cells(x, period, seed):
@@ -18,7 +18,7 @@ def conifers(c, x, y, ground, period, size, colour, seed, snow=False, density=.8
     c.paint(common(2.2 - u.abs(), ground + 3 - y, y - ground + 10) + here, (.34, .22, .14))
     for n in range(3):
         low = ground - 4 - h * .24 * n
-        tier = tip(u, y, 0, low - h * .42, low, h * (.30 - .06 * n)) if False else _tier(u, y, low - h * .42, low, h * (.30 - .06 * n))
+        tier = _tier(u, y, low - h * .42, low, h * (.30 - .06 * n))
         c.paint(tier + here, colour if n % 2 == 0 else tuple(v * 1.12 for v in colour))
         if snow:
             c.paint(common(tier, low - h * .22 - y + 0 * u) + here, (.97, .98, 1.))
@@ -64,12 +64,12 @@ def sea(c):
     j = c.jitter[11]
     c.paint(y - h, c.ramp(y, h, h + 60 * c.tall, (.30, .66, .86), (.05, .30, .60)))
     x, y = c.at(.3)
-    isle = oval(x, y, -70 + 14 * j, h + 2, 42., 13.)
+    isle = oval(x, y, (-70 + 14 * j) * c.narrow, h + 2, 42., 13.)
     c.paint(common(isle, h + 1 - y), (.36, .58, .40))
-    tower = common(y - h + 34, h - 8 - y, 4 + .06 * (y - h + 34) - (x + 74 - 14 * j).abs())
+    tower = common(y - h + 34, h - 8 - y, 4 + .06 * (y - h + 34) - (x + (74 - 14 * j) * c.narrow).abs())
     c.paint(tower, (.98, .96, .94))
     c.paint(common(tower, 4 - (y - h + 22).abs()), (.86, .20, .20))
-    c.paint(box(x, y, -74 + 14 * j, h - 36, 5.5, 4., 1.5), (.30, .30, .38))
+    c.paint(box(x, y, (-74 + 14 * j) * c.narrow, h - 36, 5.5, 4., 1.5), (.30, .30, .38))
     wave_rows(c, 4, h + 12 * c.tall, 14 * c.tall, (.20, .56, .82), (.80, .94, .98))
 
 
@@ -84,7 +84,7 @@ def beach(c):
     c.paint(y - shore + 3, (.97, .99, 1.))
     c.paint(y - shore - 1.5, c.ramp(y, h + 20 * c.tall, h + 70 * c.tall, (.98, .86, .60), (.90, .72, .44)))
     x, y = c.at(.85)
-    px, py = -96. + 8 * j, h + 42 * c.tall
+    px, py = (-96. + 8 * j) * c.narrow, h + 42 * c.tall
     u, v = x - px, y - py
     trunk = common(4 + .05 * v - (u - .0035 * (v + 0) ** 2).abs(), -v, v + 74)
     c.paint(trunk, (.58, .40, .22))
@@ -93,7 +93,7 @@ def beach(c):
     for k, (lx, ly) in enumerate(((30, 10), (-30, 10), (23, -10), (-23, -10), (3, 17))):
         leaf = common(disc(tx - sway * .4, ty, lx * .5 + ly * .55, ly * .5 + 8, 21.), disc(tx - sway * .4, ty, lx * .62 - ly * .30, ly * .5 - 11, 21.))
         c.paint(leaf, (.16, .58, .26) if k % 2 else (.22, .68, .30))
-    px, py = 62 + 10 * j, h + 46 * c.tall
+    px, py = (62 + 10 * j) * c.narrow, h + 46 * c.tall
     u, v = x - px, y - py
     c.paint(common(1.4 - u.abs(), v + 26, 8 - v), (.95, .93, .88))
     shade = common(disc(u, v, 0, -12, 24.), -17 - v)
@@ -112,7 +112,7 @@ def meadow(c):
     h, j, t = c.horizon, c.jitter[11], c.tall
     _hill(c, .3, h + 2, 9, 46., .6 + j, (.58, .80, .52), (.44, .70, .42))
     x, y, line = _hill(c, .55, h + 18 * t, 8, 60., 2.4 + j, (.48, .78, .34), (.34, .64, .26))
-    u, v = x + 64 - 10 * j, y - (h + 16 * t)
+    u, v = x + (64 - 10 * j) * c.narrow, y - (h + 16 * t)
     c.paint(box(u, v, 0, -8, 15., 11.), (.98, .93, .82))
     c.paint(_tier(u, v, -36., -16., 23.), (.82, .30, .22))
     c.paint(box(u, v, -5, -6, 3.6, 4., .5), (.42, .62, .80))
@@ -181,13 +181,13 @@ def desert(c):
     h, j, t = c.horizon, c.jitter[11], c.tall
     x, y = c.at(.25)
     for cx, s in ((-74, 44.), (-30, 28.)):
-        u = x - cx - 10 * j
+        u = x - (cx + 10 * j) * c.narrow
         d = (y - h - 6 + s) - .95 * u.abs()
         c.paint(d * .7, (.90, .70, .40))
         c.paint(common(d * .7, u), (.74, .53, .30))
     _hill(c, .4, h + 6, 7, 52., .4 + j, (.98, .76, .40), (.92, .62, .28))
     x, y, line = _hill(c, .65, h + 24 * t, 9, 70., 2. + j, (.95, .66, .30), (.84, .50, .20))
-    u, v = x - 76 - 8 * j, y - (h + 26 * t)
+    u, v = x - (76 + 8 * j) * c.narrow, y - (h + 26 * t)
     cactus = joined(box(u, v, 0, -14, 5.5, 26., 5.5), box(u, v, -13, -16, 4., 10., 4.), box(u, v, -8, -9, 7., 3.6, 3.),
                     box(u, v, 13, -22, 4., 10., 4.), box(u, v, 8, -15, 7., 3.6, 3.))
     c.paint(common(cactus, 6 - v), (.24, .56, .28))
@@ -201,7 +201,7 @@ def snow(c):
     x, y = c.at(.5)
     conifers(c, x + 12 * j, y, h + 16, 44., 46., (.22, .44, .42), .6, snow=True, density=.75)
     x, y, line = _hill(c, .6, h + 20 * t, 6, 66., 2.6 + j, (.95, .97, 1.), (.84, .90, .97))
-    u, v = x + 70 - 8 * j, y - (h + 28 * t)
+    u, v = x + (70 - 8 * j) * c.narrow, y - (h + 28 * t)
     for r, cy in ((15., -6), (11., -25), (8., -40)):
         c.paint(joined(disc(u, v, 0, cy, r + 1.6)), (.55, .62, .74))
         c.paint(disc(u, v, 0, cy, r), (1., 1., 1.))
@@ -253,6 +253,7 @@ PLACES = {'sea': sea, 'beach': beach, 'meadow': meadow, 'forest': forest, 'mount
 def screen(c, place):
     """The thing in the foreground that another thing passes behind."""
     x, y = c.at(1.)
+    x = x / c.narrow ** .8
     foot = c.horizon + 56 * c.tall
     if place in ('meadow', 'forest'):
         v = y - foot
