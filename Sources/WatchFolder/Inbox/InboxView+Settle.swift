@@ -69,6 +69,8 @@ extension InboxView {
         case .incomplete: return .incomplete(reason: "the picture ends in the middle")
         case .broken(let error):
             if error.code == .noSpace { throw error }
+            // The host's trouble, not the picture's: another look, until the time for incomplete files is over.
+            if error.code.isRetryable { return .incomplete(reason: error.message) }
             return .broken(reason: error.message, hint: error.hint)
         }
     }
