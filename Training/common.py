@@ -79,14 +79,11 @@ class Clock:
 
     def progress(self):
         self.calls += 1
-        value = self.spent / self.budget
         if self.group is None or self.group.size == 1:
-            return value
-        if self.calls % self.every == 1 or value > .95:
-            self.seen = value = self.group.agree(value)
-            self.mine = self.spent / self.budget
-            return value
-        return min(.999, self.seen)
+            return self.spent / self.budget
+        if self.calls % self.every == 1:
+            self.seen = self.group.agree(self.spent / self.budget)
+        return self.seen
 
 
 def budget(args, less=0.):

@@ -154,7 +154,7 @@ def train_image(args, group):
 @torch.no_grad()
 def fold(vae, frames):
     """Folds an affine map into conv1 and conv2 so that latents have the mean and deviation Wan's constants expect."""
-    mu = torch.cat([vae.moments(frames.draw(8, 144, 256)[:, :, None])[0] for _ in range(40)])
+    mu = torch.cat([vae.moments(frames.draw(24, 144, 256)[:, :, None])[0] for _ in range(12)])
     mean, std = mu.mean((0, 2, 3, 4)), mu.std((0, 2, 3, 4))
     z = len(mean)
     print('latent deviation before folding', [round(v, 3) for v in std.tolist()])
