@@ -36,45 +36,60 @@ class Job:
     deadline: float = 0.
 
 
-def plan(part, photos):
-    """The jobs of a part and the files it leaves."""
-    p = ['--photos', photos] if photos else []
-    sheet = lambda name, gpu, *more, begin=.94: Job('sheet_' + name, ['sample.py', '--out', '{work}/sheets/' + name + '.png', *p, *more], (gpu,), begin, 1.)
+def plan(part, photos, count):
+    """The jobs of a part on four GPUs or on two, and the files it leaves."""
+    p, four = ['--photos', photos] if photos else [], count >= 4
+    if four:
+        a, b = (0, 1), (2, 3)
+    else:
+        a, b = (0,), (1,)
+    last = b[-1]
+
+    def sheet(name, gpu, mode, *more, needs=()):
+        command = ['sample.py', '--out', '{work}/sheets/' + name + '.png', '--mode', mode, '--count', '10', *p, *more]
+        return Job('sheet_' + name, command, (gpu,), .94, 1., needs)
+
+    teacher = lambda name, gpu, mode, g, needs=(): sheet(
+        name, gpu, mode, '--names', mode, '--dense', '--steps', '0', '--guidance', g, needs=needs)
     if part == 'first':
-        return [
-            Job('vae_image', ['train_vae.py', 'image', *p], (0, 1), 0, .36),
-            Job('measure', ['measure.py'], (2,), 0, .13),
-            Job('text', ['train_text.py'], (2,), .13, .35, ('measure',)),
-            Job('vae_video', ['train_vae.py', 'video', *p], (3,), .40, .93, ('vae_image', 'extra')),
-            Job('t2v', ['train_teacher.py', '--mode', 't2v', *p], (0, 1, 2), .36, .93, ('vae_image', 'text')),
-            sheet('vae', 3, '--mode', 'vae', '--count', '6'),
-            sheet('t2v', 0, '--mode', 't2v', '--names', 't2v', '--dense', '--steps', '0', '--count', '10'),
-            sheet('t2v_guided', 1, '--mode', 't2v', '--names', 't2v', '--dense', '--steps', '0', '--count', '10', '--guidance', '2.5'),
-        ], ['ckpt/vae.pt', 'ckpt/vae_image.pt', 'ckpt/text.pt', 'ckpt/t2v.pt']
+        if four:
+            jobs = [Job('measure', ['measure.py'], (2,), 0, .13),
+                    Job('text', ['train_text.py'], (2,), .13, .35, ('measure',)),
+                    Job('vae_video', ['train_vae.py', 'video', *p], (3,), .40, .93, ('vae_image', 'extra')),
+                    Job('t2v', ['train_teacher.py', '--mode', 't2v', *p], (0, 1, 2), .36, .93, ('vae_image', 'text'))]
+        else:
+            jobs = [Job('text', ['train_text.py', '--seconds', '60'], (0,), .02, .33),
+                    Job('t2v', ['train_teacher.py', '--mode', 't2v', *p], (0, 1), .36, .93, ('vae_image', 'text'))]
+        jobs = [Job('vae_image', ['train_vae.py', 'image', *p], a, 0, .36), *jobs, sheet('vae', last, 'vae', '--count', '4'),
+                teacher('t2v', 0, 't2v', '1'), teacher('t2v_guided', last, 't2v', '2.5')]
+        return jobs, ['ckpt/vae.pt', 'ckpt/vae_image.pt', 'ckpt/text.pt', 'ckpt/t2v.pt']
     if part == 'second':
-        guided = lambda name, gpu, g, mode='t2v': sheet(name, gpu, '--mode', mode, '--names', mode, '--dense', '--steps', '0', '--count', '10', '--guidance', g)
+        more = [] if four else [Job('vae_video', ['train_vae.py', 'video', '--seconds', '150', *p], b, 0, .25)]
         return [
-            Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.15', *p], (0, 1), 0, .93),
-            Job('i2v', ['train_teacher.py', '--mode', 'i2v', '--init', 't2v', '--freeze_text', '--early', '.3', *p], (2, 3), 0, .93),
-            guided('t2v', 0, '1'), guided('t2v_guided', 1, '2.5'), guided('i2v', 2, '1', 'i2v'), guided('i2v_guided', 3, '2', 'i2v'),
-        ], ['ckpt/t2v.pt', 'ckpt/i2v.pt']
-    few = lambda name, gpu, *more: sheet(name, gpu, '--mode', name[:3], '--count', '10', *more)
-    t2v, i2v = ['--mode', 't2v', '--names', 't2v_few'], ['--mode', 'i2v', '--names', 'i2v_high_few', 'i2v_low_few']
+            *more,
+            Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.15', *p], a, 0, .93),
+            Job('i2v', ['train_teacher.py', '--mode', 'i2v', '--init', 't2v', '--freeze_text', '--early', '.3', *p], b, 0, .93, ('vae_video',)),
+            teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
+            teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
+        ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
+    t2v, i2v = ['t2v', '--names', 't2v_few'], ['i2v', '--names', 'i2v_high_few', 'i2v_low_few']
+    experts = [('high', b[0], .28, .92), ('low', b[-1], .28, .92)] if four else [('high', 1, .28, .58), ('low', 1, .58, .92)]
     return [
-        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], (0, 1), 0, .28),
-        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], (2, 3), 0, .28),
-        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], (0, 1), .28, .92, ('t2v_sla',)),
-        Job('i2v_high_few', ['distil.py', '--mode', 'i2v', '--expert', 'high', *p], (2,), .28, .92, ('i2v_sla',)),
-        Job('i2v_low_few', ['distil.py', '--mode', 'i2v', '--expert', 'low', *p], (3,), .28, .92, ('i2v_sla',)),
-        few('t2v_4', 0, *t2v), few('t2v_1', 1, *t2v, '--steps', '1'), few('i2v_4', 2, *i2v), few('i2v_1', 3, *i2v, '--steps', '1'),
+        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .28),
+        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], b, 0, .28),
+        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], a, .28, .92, ('t2v_sla',)),
+        *[Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, *p], (gpu,), begin, end, ('i2v_sla',))
+          for e, gpu, begin, end in experts],
+        sheet('t2v_4', a[0], *t2v), sheet('t2v_1', a[-1], *t2v, '--steps', '1'),
+        sheet('i2v_4', b[0], *i2v), sheet('i2v_1', b[-1], *i2v, '--steps', '1'),
     ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'ckpt/t2v_sla.pt', 'ckpt/i2v_sla.pt']
 
 
 class Chain:
     def __init__(self, args):
         self.args, self.start = args, time.time() - args.since
-        self.jobs, self.files = plan(args.part, args.photos)
         self.count = args.gpus or len([n for n in os.listdir('/dev') if n.startswith('nvidia') and n[6:].isdigit()]) or 1
+        self.jobs, self.files = plan(args.part, args.photos, self.count)
         self.extra = None
         if args.part == 'third' and args.guidance:
             for job in self.jobs:
@@ -82,7 +97,7 @@ class Chain:
                     job.command += ['--guidance', args.guidance[job.name.startswith('i2v')]]
         for job in self.jobs:
             job.command += (args.more if job.command[0].startswith(('train_t', 'train_s', 'dis')) and job.name != 'text' else [])
-        if self.count < 4:
+        if self.count < 2:
             self.queue_up()
 
     def queue_up(self):
@@ -139,13 +154,14 @@ class Chain:
             self.stop(job, 'late')
 
     def ready(self, job):
-        busy = {g for j in self.jobs if j.state == 'running' for g in j.gpus}
+        light = lambda j: j.name == 'text' or (j.name.startswith('sheet') and job.name.startswith('sheet'))
+        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
         if self.extra and self.extra.poll() is None:
             busy.add(self.count - 1)
         over = {j.name: j.state not in ('waiting', 'running') for j in self.jobs}
         free = not busy & set(job.gpus)
         needed = all(over.get(n, True) for n in job.needs)
-        return free and needed and (self.now >= job.begin - .02 or bool(job.needs))
+        return free and needed and self.now >= job.begin - (.5 if job.needs and job.end < .94 else .02)
 
     def collect(self):
         out = self.args.out
