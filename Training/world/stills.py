@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from . import light
 from .draw import Canvas, lift
 from .pictures import MARGIN
+from .scene import Still
 
 #: How far a camera goes over the whole film: parts of the frame's width or height, and a factor.
 PAN, TILT, ZOOM, ORBIT = .15, .15, 1.24, .16
@@ -25,13 +26,20 @@ def _positions(canvas, stills):
     py = y * zoom + 2 * TILT * p * (is_('tilt down') - is_('tilt up'))
     # An orbit turns about the middle: what is near (below) goes one way, what is far (above) the other.
     side = is_('orbit right') - is_('orbit left')
-    px = px + 2 * ORBIT * p * side * y * .8 + .05 * p * side * side * x * x * x * 0
+    px = px + 2 * ORBIT * p * side * y * .8
     py = py + 2 * .03 * p * side * x
     ripple = lift((float(s.effect == 'ripple') for s in stills), device, dtype) * (canvas.frame / 10).clamp(0, 1)
     wave = torch.sin(canvas.y0 / 6.5 - canvas.frame * .30) * (.6 + .4 * torch.sin(canvas.x0 / 23))
     px = px + ripple * wave * 2 * 2.6 / canvas.width
     py = py + ripple * torch.cos(canvas.x0 / 9 - canvas.frame * .22) * 2 * 1.3 / canvas.height
     return px[:, :, 0] + 0 * y[:, :, 0], py[:, :, 0] + 0 * x[:, :, 0]
+
+
+def positions_of(camera, amount, height, width):
+    """The same for one camera at a part of its move: x, y [H,W]."""
+    canvas = Canvas([(0.,) * 12], [amount], 2, height, width, torch.device('cpu'), torch.float32)
+    x, y = _positions(canvas, [Still(camera)])
+    return x[0, 0].expand(height, width), y[0, 0].expand(height, width)
 
 
 @torch.no_grad()
