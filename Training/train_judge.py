@@ -49,7 +49,7 @@ def damage(rng, film):
     """Softness, noise, contrast and rounding of a generated film, of a strength drawn per batch."""
     b, t, c, h, w = film.shape
     if rng.random() < .5:
-        k = float(rng.uniform(1.3, 3.2))
+        k = float(rng.uniform(1.1, 2.2))
         small = F.interpolate(film.flatten(0, 1), scale_factor=1 / k, mode='area')
         film = F.interpolate(small, (h, w), mode='bilinear', align_corners=False).reshape(film.shape)
     if rng.random() < .5:
@@ -63,6 +63,21 @@ def damage(rng, film):
         k = float(rng.uniform(.05, .3))
         film = torch.cat((film[:, :1], film[:, 1:] * (1 - k) + film[:, :-1] * k), 1)
     return (film.clamp(0, 1) * 255).round() / 255
+
+
+def update(model, optimiser, rng, film, answers, cuda):
+    """One step on clips at the judge's size."""
+    with torch.no_grad():
+        if rng.random() < .7:
+            film = damage(rng, film)
+    with torch.autocast(film.device.type, torch.bfloat16, enabled=cuda):
+        logits = model(film)
+        loss = sum(F.cross_entropy(logits[n].float(), a, label_smoothing=.02) for n, a in answers.items()) / len(answers)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
+    optimiser.step()
+    return loss.detach()
 
 
 @torch.no_grad()
@@ -104,6 +119,8 @@ def main():
     p.add_argument('--seconds', type=float, default=85, help='time for training')
     p.add_argument('--batch', type=int, default=64)
     p.add_argument('--start', type=Path, help='weights to start from; with --seconds 0 they are only measured')
+    p.add_argument('--shelf', type=int, default=120, help='batches that are kept for seeing again')
+    p.add_argument('--again', type=int, default=2, help='updates on kept batches for each fresh one')
     p.add_argument('--photos', type=Path, help='folder with train/ and heldout/')
     p.add_argument('--vae', type=Path, help='codec as exported, Models/miniature/vae.safetensors')
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -127,42 +144,40 @@ def main():
     shadow.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=.02, betas=(.9, .99))
     cuda, begun, step, losses = device.type == 'cuda', time.time(), 0, []
+    drawn, shelf = 0, []
     while True:
         part = (time.time() - begun) / args.seconds if args.seconds else 1
         if part >= 1:
             break
         for group in optimiser.param_groups:
-            group['lr'] = 2.5e-3 * min(1, (step + 1) / 60) * (.02 + .98 * .5 * (1 + math.cos(math.pi * min(1, part))))
+            group['lr'] = 2.5e-3 * min(1, (step + 1) / 100) * (.02 + .98 * .5 * (1 + math.cos(math.pi * min(1, part))))
         shape, total = SHAPES[int(rng.integers(len(SHAPES)))], TOTALS[int(rng.integers(len(TOTALS)))]
         if rng.random() < .75:
             # Most clips are drawn at three quarters of their size: the judge looks at half the size anyway.
             shape = tuple(n * 3 // 4 for n in shape)
         with torch.no_grad():
-            if step % 4 == 3:
-                film, answers = stills(rng, args.batch, photos, device, shape, total)
-            else:
-                film, answers = scenes(rng, args.batch, 'train', device, shape, total)
+            film, answers = stills(rng, args.batch, photos, device, shape, total) if drawn % 4 == 3 else \
+                scenes(rng, args.batch, 'train', device, shape, total)
             if vae is not None and rng.random() < .15:
                 film = through_codec(vae, film)
-            if rng.random() < .7:
-                film = damage(rng, film)
-            film = net.shrink(film)
-        with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
-            logits = model(film)
-            loss = sum(F.cross_entropy(logits[n].float(), a, label_smoothing=.02) for n, a in answers.items()) / len(answers)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
-        optimiser.step()
-        step += 1
-        with torch.no_grad():
-            keep = min(.995, step / (step + 10))
-            for a, b in zip(shadow.parameters(), model.parameters()):
-                a.lerp_(b, 1 - keep)
-        if step % 25 == 0:
+            fresh = (net.shrink(film).half(), answers)
+            drawn += 1
+        if len(shelf) < args.shelf:
+            shelf.append(fresh)
+        else:
+            shelf[int(rng.integers(len(shelf)))] = fresh
+        for again in range(args.again + 1):
+            film, answers = fresh if again == 0 else shelf[int(rng.integers(len(shelf)))]
+            loss = update(model, optimiser, rng, film.float(), answers, cuda)
+            step += 1
+            with torch.no_grad():
+                keep = min(.998, step / (step + 10))
+                for a, b in zip(shadow.parameters(), model.parameters()):
+                    a.lerp_(b, 1 - keep)
+        if drawn % 10 == 0:
             losses.append((step, round(float(loss), 4)))
-            if step % 200 == 0:
-                print(f'{step} {time.time() - begun:.0f}s loss {float(loss):.4f}', flush=True)
+            if drawn % 100 == 0:
+                print(f'{step} updates, {drawn} batches drawn, {time.time() - begun:.0f} s, loss {float(loss):.4f}', flush=True)
     shadow.eval()
     errors = measure(shadow, device, unseen, vae, args.check)
     args.out.parent.mkdir(parents=True, exist_ok=True)
