@@ -92,6 +92,9 @@ def judge(model, job, film):
         out['told'] = {n: told[n][0] for n in T2V}
         out['right'] = {n: told[n][0] == getattr(scene, n) for n in T2V}
         out['right']['all'] = all(out['right'].values())
+        out['told']['registered'] = rules.camera_of(film)
+        # Falling weather moves too, and registration takes it for the camera.
+        out['right']['registered'] = None if scene.weather in ('rain', 'snow', 'leaves') else out['told']['registered'] == scene.camera
     else:
         still = world.Still.from_dict(job['asked'])
         picture = np.asarray(Image.open(job['image']).convert('RGB'))
@@ -114,11 +117,11 @@ def summary(args, results, errors):
     for kind, variant in variants:
         own = [r for r in results if (r['kind'], r['variant']) == (kind, variant)]
         if kind == 't2v':
-            rows.append([variant, len(own)] + [report.cell(report.share([r['verdict']['right'][n] for r in own])) for n in T2V + ('all',)]
+            rows.append([variant, len(own)] + [report.cell(report.share([r['verdict']['right'][n] for r in own])) for n in T2V + ('all', 'registered')]
                         + [report.cell(np.mean([r['verdict']['flicker'] for r in own]), 2), report.cell(np.mean([r['verdict']['drift'][0] for r in own]), 2)])
         seconds += [r['seconds'] for r in own if r.get('seconds')]
     lines += ['## Text to video: films that show what was asked, in per cent', '',
-              report.table(['variant', 'films', *T2V, 'all at once', 'flicker', 'end/begin sharpness'], rows), '']
+              report.table(['variant', 'films', *T2V, 'all at once', 'camera by registration, dry weather', 'flicker', 'end/begin sharpness'], rows), '']
     rows = []
     for kind, variant in variants:
         own = [r for r in results if (r['kind'], r['variant']) == (kind, variant)]

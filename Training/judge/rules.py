@@ -10,6 +10,8 @@ from world import stills
 
 #: Parts of the full camera move that are tried.
 AMOUNTS = (.35, .6, .8, 1., 1.25)
+#: Above these a film counts as panned, tilted or zoomed (units of global_motion); set on rendered clips.
+PAN_STEP, TILT_STEP, ZOOM_STEP = 8., 8., 6.
 
 
 def psnr(a, b):
@@ -75,3 +77,60 @@ def camera_over(picture, film):
         if total > best[1]:
             best = (name, total)
     return best[0], best[1], still
+
+
+def _block_motion(a, b, block=8, reach=6):
+    """Motion of blocks between two grey frames [h,w]: x, y [n] of their middles, u, v [n] in pixels, weight [n]."""
+    h, w = a.shape[0] // block * block, a.shape[1] // block * block
+    a, b = a[:h, :w], b[:h, :w]
+    padded = F.pad(b[None, None], (reach,) * 4, mode='replicate')[0, 0]
+    span = range(-reach, reach + 1)
+    cost = torch.stack([F.avg_pool2d(((padded[reach + dy:reach + dy + h, reach + dx:reach + dx + w] - a) ** 2)[None, None], block)[0, 0]
+                        for dy in span for dx in span]).reshape(len(span), len(span), -1)
+    flat = cost.reshape(-1, cost.shape[-1])
+    best = flat.argmin(0)
+    iy, ix, n = best // len(span), best % len(span), torch.arange(cost.shape[-1])
+    # Nearest whole pixel, then the vertex of a parabola through its neighbours.
+    vertex = lambda lo, mid, hi: ((lo - hi) / (2 * (lo - 2 * mid + hi)).clamp(min=1e-7)).clamp(-.5, .5)
+    jy, jx = iy.clamp(1, len(span) - 2), ix.clamp(1, len(span) - 2)
+    u = jx + vertex(cost[jy, jx - 1, n], cost[jy, jx, n], cost[jy, jx + 1, n]) - reach
+    v = jy + vertex(cost[jy - 1, jx, n], cost[jy, jx, n], cost[jy + 1, jx, n]) - reach
+    # A block counts when it has structure in both directions and found itself again.
+    good = (flat.mean(0) - flat.amin(0)).sqrt() * (flat.amin(0) < .25 * flat.mean(0))
+    ys, xs = torch.meshgrid(torch.arange(h // block), torch.arange(w // block), indexing='ij')
+    middle = lambda k, size: (k.flatten() + .5) * block - size / 2
+    return middle(xs, w), middle(ys, h), u.float(), v.float(), good
+
+
+def global_motion(film, count=13):
+    """Pan, tilt and zoom of a film by robust registration of its blocks: per mille of the frame's short side (or of size)
+    for one step of `count` - 1: (pan right, tilt down, push in)."""
+    picked = np.linspace(0, len(film) - 1, count).round().astype(int)
+    k = (128 * 72 / (film.shape[1] * film.shape[2])) ** .5
+    size = (round(film.shape[1] * k), round(film.shape[2] * k))
+    grey = F.interpolate(torch.from_numpy(film[picked].astype(np.float32)).mean(-1)[:, None] / 255, size, mode='area')
+    grey = (grey - F.avg_pool2d(grey, 25, 1, 12, count_include_pad=False))[:, 0]
+    fits = []
+    for a, b in zip(grey[:-1], grey[1:]):
+        x, y, u, v, weight = _block_motion(a, b)
+        ones, zeros = torch.ones_like(x), torch.zeros_like(x)
+        matrix = torch.cat((torch.stack((ones, zeros, x), 1), torch.stack((zeros, ones, y), 1)))
+        target, base = torch.cat((u, v)), torch.cat((weight, weight))
+        robust = base
+        for _ in range(8):
+            m = matrix * robust[:, None]
+            fit = torch.linalg.solve(m.T @ matrix + 1e-4 * torch.eye(3), m.T @ target)
+            error = ((matrix @ fit - target) ** 2).reshape(2, -1).sum(0)
+            robust = (base.reshape(2, -1) / (1 + error / .5)).flatten()
+        fits.append(fit)
+    pan, tilt, zoom = torch.stack(fits).median(0).values.tolist()
+    return -pan / min(size) * 1000, -tilt / min(size) * 1000, zoom * 1000
+
+
+def camera_of(film):
+    """The camera of a film whose picture is not known: the strongest of pan, tilt and zoom, or none."""
+    pan, tilt, zoom = global_motion(film)
+    strength = {'pan right': pan / PAN_STEP, 'pan left': -pan / PAN_STEP, 'tilt down': tilt / TILT_STEP, 'tilt up': -tilt / TILT_STEP,
+                'push in': zoom / ZOOM_STEP, 'pull out': -zoom / ZOOM_STEP}
+    name = max(strength, key=strength.get)
+    return name if strength[name] > 1 else 'static'

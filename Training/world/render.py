@@ -80,3 +80,17 @@ def _render(scenes, frames, total, height, width, device, dtype):
     lights.lamp(canvas, light, scenes)
     lights.weather(canvas, light, scenes)
     return canvas.image.clamp_(0, 1)
+
+
+@torch.no_grad()
+def thing_map(scenes, frames, total, height, width, cell=8, device='cpu'):
+    """Where the thing is: 1 in cells of `cell` pixels that its disc covers, 0 elsewhere, soft between;
+    [B,T,height/cell,width/cell]. For losses that look harder there."""
+    canvas = Canvas([s.jitter for s in scenes], frames, total, height, width, torch.device(device), torch.float32)
+    canvas.image = canvas.image[..., :1, :1]
+    set_camera(canvas, [s.camera for s in scenes])
+    pose = Pose(canvas, scenes)
+    middle = lambda v: v[..., cell // 2::cell]
+    x, y = middle(canvas.x0), middle(canvas.y0.transpose(3, 4)).transpose(3, 4)
+    away = torch.sqrt((x - pose.x) ** 2 + (y - pose.y) ** 2) - 36 * pose.size
+    return (.5 - away * canvas.unit / (2 * cell)).clamp(0, 1)[:, :, 0]
