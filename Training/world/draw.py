@@ -4,14 +4,27 @@ Everything is batched: an image is [B,T,3,H,W], a mask or coordinate broadcasts 
 [B,1,1,1,1]. Coordinates are in units of 1/144 of the frame's short side, with their origin in the middle of the frame
 and y pointing down. A shape is a distance: positive inside, zero on its border.
 """
+import functools
 import math
 
 import torch
 
 
+def put(values, device, dtype):
+    """Numbers on the device; on a GPU without waiting for it."""
+    value = torch.tensor(values, dtype=dtype)
+    return value.pin_memory().to(device, non_blocking=True) if torch.device(device).type == 'cuda' else value.to(device)
+
+
 def lift(values, device, dtype):
     """A number per clip as [B,1,1,1,1]."""
-    return torch.tensor(list(values), device=device, dtype=dtype)[:, None, None, None, None]
+    return put(list(values), device, dtype)[:, None, None, None, None]
+
+
+@functools.lru_cache(4096)
+def constant(values, device, dtype):
+    """A fixed tensor, made once for a device."""
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 def scatter(i, j, seed):
@@ -80,7 +93,7 @@ class Canvas:
         #: How much narrower than a 16:9 picture; things and landmarks keep to it.
         self.narrow = min(1., self.width / 224)
         self.horizon = .04 * self.height
-        self.frame = torch.tensor(list(frames), device=device, dtype=dtype)[None, :, None, None, None]
+        self.frame = put(list(frames), device, dtype)[None, :, None, None, None]
         #: 0 at the first frame, 1 at the last.
         self.progress = self.frame / max(1, total - 1)
         self.jitter = [lift((j[i] for j in jitter), device, dtype) for i in range(len(jitter[0]))]
@@ -89,7 +102,7 @@ class Canvas:
         self.tint = self.colour(1, 1, 1)
 
     def colour(self, r, g, b):
-        return torch.tensor((r, g, b), device=self.device, dtype=self.dtype)[None, None, :, None, None]
+        return constant((float(r), float(g), float(b)), self.device, self.dtype)[None, None, :, None, None]
 
     def at(self, depth):
         """Coordinates of a layer: x [B,T,1,1,W], y [B,T,1,H,1]. Depth 0 is the sky, 1 the foreground."""
@@ -98,7 +111,7 @@ class Canvas:
 
     def cover(self, distance, soft=1.):
         """Share of each pixel inside a shape; `soft`: width of the border in pixels."""
-        return (distance * (self.unit / soft) + .5).clamp(0, 1)
+        return torch.add(constant(.5, self.device, self.dtype), distance, alpha=self.unit / soft).clamp_(0, 1)
 
     def paint(self, distance, colour, opacity=1., soft=1., lit=True):
         """Colours (r, g, b) or tensors; `lit`: under the light of the scene."""
@@ -108,7 +121,10 @@ class Canvas:
         colour = self.colour(*colour) if isinstance(colour, (tuple, list)) else colour
         if lit:
             colour = colour * self.tint
-        self.image += mask * (colour - self.image)
+        if torch.is_tensor(mask):
+            self.image.lerp_(colour, mask)
+        else:
+            self.image.lerp_(colour.expand_as(self.image), mask)
 
     def ramp(self, y, start, end, first, last):
         """A colour that goes from `first` at y = start to `last` at y = end."""

@@ -1,7 +1,7 @@
 """Light and weather: skies, tints, what falls or drifts, lamps and lightning."""
 import torch
 
-from .draw import box, common, disc, joined, lift, oval, scatter, turn
+from .draw import box, common, disc, joined, lift, oval, put, scatter, turn
 
 DAY_SKIES = {'sea': ((.38, .68, .96), (.86, .95, .99)), 'beach': ((.22, .66, .95), (.80, .95, .98)),
              'meadow': ((.36, .65, .98), (.86, .94, .99)), 'forest': ((.55, .80, .92), (.88, .96, .90)),
@@ -15,7 +15,7 @@ WEATHER_SKY = {'rain': (.55, (.60, .66, .74), (.74, .79, .86)), 'snow': (.45, (.
 
 
 def _rows(canvas, values):
-    return torch.tensor(values, device=canvas.device, dtype=canvas.dtype)[:, None, :, None, None]
+    return put(values, canvas.device, canvas.dtype)[:, None, :, None, None]
 
 
 class Light:

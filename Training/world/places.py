@@ -1,7 +1,7 @@
 """The places: layers of land at different depths, each drawn by functions of the camera's coordinates."""
 import torch
 
-from .draw import box, common, disc, joined, oval, scatter
+from .draw import box, common, constant, disc, joined, oval, scatter
 
 
 def _cells(x, period, seed):
@@ -227,7 +227,7 @@ def city(c):
         top = h - low - 30 * r
         body = common(period * .46 - u.abs(), y - top)
         k = (torch.floor(scatter(i, i * 0 + 5, .8) * 3.999)).long()
-        palette = torch.tensor(tones, device=c.device, dtype=c.dtype)
+        palette = constant(tones, c.device, c.dtype)
         colour = palette[k].movedim(-1, 2).squeeze(3) if k.dim() == 5 else palette[k]
         c.mix(c.cover(body), colour * c.tint, False)
         c.paint(common(body, 3.5 - (y - top - 1).abs()), (.30, .28, .36))

@@ -2,7 +2,7 @@
 import torch
 
 from . import light as lights
-from .draw import Canvas, oval
+from .draw import Canvas, put
 from .motion import Pose, set_camera
 from .places import PLACES, screen
 from .things import draw_thing
@@ -13,7 +13,7 @@ class _View:
 
     def __init__(self, canvas, rows):
         self.__dict__.update({k: v for k, v in canvas.__dict__.items()})
-        index = torch.tensor(rows, device=canvas.device)
+        index = put(rows, canvas.device, torch.long)
         cut = lambda v: v[index] if torch.is_tensor(v) and v.shape[0] == canvas.image.shape[0] and v.dim() == 5 else v
         for name in ('pan', 'tilt', 'zoom', 'tint', 'image'):
             setattr(self, name, cut(getattr(canvas, name)))

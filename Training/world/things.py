@@ -1,7 +1,7 @@
 """The things that act, drawn around the origin, about 60 units wide, facing right."""
 import torch
 
-from .draw import box, common, disc, joined, oval, tip, turn
+from .draw import box, common, disc, joined, oval, put, tip, turn
 
 COLOURS = {'red': (.88, .12, .13), 'orange': (1., .52, .06), 'yellow': (1., .87, .12), 'green': (.10, .62, .22),
            'turquoise': (.12, .80, .76), 'blue': (.10, .28, .90), 'purple': (.52, .16, .74), 'pink': (1., .50, .74),
@@ -14,13 +14,12 @@ class Brush:
     """Collects the parts of one thing: first its outline, then colours. Colours of the thing: main, dark, light."""
 
     def __init__(self, canvas, colours, pose):
-        rows = torch.tensor([COLOURS[c] for c in colours], device=canvas.device, dtype=canvas.dtype)
-        self.main = rows[:, None, :, None, None]
-        dark = rows * .62 + torch.tensor([(.16 if c == 'black' else 0.) for c in colours], device=canvas.device)[:, None].to(canvas.dtype) * 1.2
-        self.dark = dark[:, None, :, None, None]
-        self.light = (rows + .42 * (1 - rows))[:, None, :, None, None]
-        black = torch.tensor([c == 'black' for c in colours], device=canvas.device)[:, None, None, None, None]
-        self.rim = torch.where(black, canvas.colour(.80, .82, .86), canvas.colour(.13, .11, .19))
+        rows = [COLOURS[c] for c in colours]
+        lay = lambda values: put(values, canvas.device, canvas.dtype)[:, None, :, None, None]
+        self.main = lay(rows)
+        self.dark = lay([[v * .62 + (.192 if c == 'black' else 0.) for v in row] for c, row in zip(colours, rows)])
+        self.light = lay([[v + .42 * (1 - v) for v in row] for row in rows])
+        self.rim = lay([(.80, .82, .86) if c == 'black' else (.13, .11, .19) for c in colours])
         self.canvas, self.pose = canvas, pose
         self.parts = []
 
