@@ -21,7 +21,6 @@ class Group:
             local = self.rank if torch.cuda.device_count() >= self.size else 0
             self.device = torch.device('cuda', local)
             torch.cuda.set_device(self.device)
-            torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
         else:
             self.device = torch.device('cpu')

@@ -10,6 +10,8 @@ import torch
 
 from text import ROWS, Tokenizer, padded
 import world
+from world.draw import Canvas
+from world.motion import Pose, set_camera
 
 VARIANTS = 5  # captions of one clip
 
@@ -104,12 +106,26 @@ def draw_clips(items, kind, frames, total, height, width, device, pictures):
     if kind == 'still':
         clips = world.render_stills(items, pictures(len(items), height, width), frames, total, height, width, device)
     else:
-        clips = world.render(items, frames, total, height, width, device)
+        clips = world.render(items, frames, total, height, width, device, chunk=max(1, len(items)))
     return (clips.clamp(0, 1) * 255).round() / 255
 
 
 @torch.no_grad()
-def encode_frames(vae, clips, chunk=256):
+def things_map(items, kind, frames, total, height, width, device, gain):
+    """Weights [B,T,h,w] of latent pixels in the loss: 1, and up to 1 + gain at a scene's thing, which is small but what
+    a caption speaks of most."""
+    shape = (len(items), len(frames), height // 8, width // 8)
+    if kind == 'still':
+        return torch.ones(shape, device=device)
+    canvas = Canvas([s.jitter for s in items], frames, total, *shape[2:], torch.device(device), torch.float32)
+    set_camera(canvas, [s.camera for s in items])
+    pose = Pose(canvas, items)
+    distance = ((canvas.x0 - pose.x) ** 2 + (canvas.y0 - pose.y) ** 2) / (31 * pose.size) ** 2
+    return (1 + gain * torch.exp(-distance ** 2))[:, :, 0].expand(shape)
+
+
+@torch.no_grad()
+def encode_frames(vae, clips, chunk=700):
     """Latents [B,T,16,h,w] of clips that hold every fourth frame only: the encoder has no temporal taps."""
     b, t = clips.shape[:2]
     flat = clips.flatten(0, 1) * 2 - 1
@@ -121,9 +137,9 @@ class Bank:
     """Latents of clips with their captions, in buckets; all processes draw from the same bucket at the same step."""
 
     def __init__(self, group, vae, tokenizer, stills, capacity, buckets=BUCKETS, photos=None, seed=0, chunk=16,
-                 workers=4):
+                 workers=4, gain=5.):
         self.group, self.vae, self.device, self.chunk = group, vae, group.device, chunk
-        self.buckets, self.stills = buckets, stills
+        self.buckets, self.stills, self.gain = buckets, stills, gain
         self.shares = np.array([b.share for b in buckets]) / sum(b.share for b in buckets)
         self.capacity = [max(chunk, int(capacity * s) // chunk * chunk) for s in self.shares]
         self.store, self.filled, self.next = {}, [0] * len(buckets), [0] * len(buckets)
@@ -132,7 +148,8 @@ class Bank:
             self.store[i] = (
                 torch.zeros(n, b.latents, 16, b.height // 8, b.width // 8, dtype=torch.bfloat16, device=self.device),
                 torch.zeros(n, VARIANTS, ROWS, dtype=torch.int32, device=self.device),
-                torch.zeros(n, VARIANTS, dtype=torch.long, device=self.device))
+                torch.zeros(n, VARIANTS, dtype=torch.long, device=self.device),
+                torch.zeros(n, b.latents, b.height // 8, b.width // 8, dtype=torch.bfloat16, device=self.device))
         self.rng = np.random.default_rng([seed, group.rank, 1])
         self.common = np.random.default_rng([seed, 2])
         self.seed, self.jobs, self.asked = seed, 0, []
@@ -163,10 +180,12 @@ class Bank:
         items, ids, lengths = self.writers.answer(asked)
         self._ask()
         b = self.buckets[i]
-        clips = draw_clips(items, kind, range(0, b.frames, 4), b.frames, b.height, b.width, self.device, self.pictures)
+        size = (range(0, b.frames, 4), b.frames, b.height, b.width, self.device)
+        clips = draw_clips(items, kind, *size, self.pictures)
         z = encode_frames(self.vae, clips)
         at = slice(self.next[i], self.next[i] + len(items))
-        latents, all_ids, all_lengths = self.store[i]
+        latents, all_ids, all_lengths, maps = self.store[i]
+        maps[at] = things_map(items, kind, *size, self.gain).to(maps.dtype)
         latents[at] = z.to(latents.dtype)
         all_ids[at], all_lengths[at] = torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths).to(self.device)
         self.next[i] = (self.next[i] + self.chunk) % self.capacity[i]
@@ -175,6 +194,7 @@ class Bank:
 
     def fill(self, seconds, least=1):
         """Until the bank is full or the time is over, at least `least` chunks of every bucket."""
+        self.add()
         start, chunks = time.time(), 0
         while min(self.filled) < least * self.chunk or (
                 time.time() - start < seconds and any(f < c for f, c in zip(self.filled, self.capacity))):
@@ -195,7 +215,8 @@ class Bank:
     def draw(self, tokens, bucket=None, frames=None):
         """A batch of about `tokens` tokens from one bucket. frames: so many latent frames only, with the first and last.
 
-        Returns latents [B,16,T,h,w], ids [B,N], lengths [B], latent times, the bucket, first frames [B,16,h,w]."""
+        Returns latents [B,16,T,h,w], ids [B,N], lengths [B], latent times, the bucket, first frames [B,16,h,w] and
+        weights for the loss [B,1,T,h,w] with mean one."""
         i = int(self.common.choice(len(self.buckets), p=self.shares)) if bucket is None else bucket
         b = self.buckets[i]
         picked = list(range(b.latents))
@@ -205,10 +226,11 @@ class Bank:
         count = max(1, round(tokens / (len(picked) * b.tokens // b.latents)))
         which = torch.from_numpy(self.rng.integers(self.filled[i], size=count)).to(self.device)
         variant = torch.from_numpy(self.rng.integers(VARIANTS, size=count)).to(self.device)
-        latents, ids, lengths = self.store[i]
+        latents, ids, lengths, maps = self.store[i]
         ids, lengths = ids[which, variant], lengths[which, variant]
-        z = latents[which[:, None], torch.tensor(picked, device=self.device)[None]].float().transpose(1, 2)
-        return z, ids[:, :padded(int(lengths.max()))], lengths, picked, b, latents[which, 0].float()
+        at = (which[:, None], torch.tensor(picked, device=self.device)[None])
+        z, stress = latents[at].float().transpose(1, 2), maps[at].float()[:, None]
+        return z, ids[:, :padded(int(lengths.max()))], lengths, picked, b, latents[which, 0].float(), stress / stress.mean()
 
     @torch.no_grad()
     def conditioning(self, first, picked):

@@ -38,9 +38,9 @@ class Paths:
 
     @torch.no_grad()
     def draw(self):
-        """Triples (level, noisy films, ends) and the texts and conditioning that belong to them."""
+        """Triples (level, noisy films, ends); the texts, conditioning and weights that belong to them."""
         bank, rng = self.bank, self.bank.common
-        z, ids, length, picked, b, first = bank.draw(self.args.tokens)
+        z, ids, length, picked, b, first, stress = bank.draw(self.args.tokens)
         rows = text.encode(self.reader, ids, length)
         y = bank.conditioning(first, picked) if self.args.mode == 'i2v' else None
         share = [.4, .2, .2, .2] if len(self.own) == 4 else [.5, .5]
@@ -59,7 +59,7 @@ class Paths:
             x = (1 - at(start)) * z + at(start) * noise()
         states = flow.integrate(self.velocity(self.teacher, rows, length, y, False), x, self.levels[self.marks[start]:])
         pairs = [(at(i), states[self.marks[i] - self.marks[start]], states[-1]) for i in self.own if i >= start]
-        return pairs, rows, length, y
+        return pairs, rows, length, y, stress
 
 
 def main(args):
@@ -73,7 +73,7 @@ def main(args):
     reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])
@@ -84,11 +84,11 @@ def main(args):
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'norm'], not group.main)
     sums, counts = torch.zeros(len(names) + 2, device=group.device), torch.zeros(len(names) + 2)
     while (progress := clock.progress()) < 1:
-        pairs, rows, length, y = paths.draw()
+        pairs, rows, length, y, stress = paths.draw()
         for t, x, end in pairs:
             dense = (step + 1) % args.dense == 0
             v = nets.Velocity(group, net, rows, length, y, None if dense else args.topk, rounded=True)(x, t)
-            error = ((v - (x - end) / t).square() * weight).mean()
+            error = ((v - (x - end) / t).square() * (weight * stress)).mean()
             error.backward()
             norm = optimiser.step(rate(progress, step, args.warmup, .4))
             ema.update()

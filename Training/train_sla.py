@@ -28,7 +28,7 @@ def main(args):
     empty = (torch.zeros(1, 7, nets.SIZE['text_dim'], device=group.device), torch.zeros(1, dtype=torch.long, device=group.device))
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])
@@ -37,7 +37,7 @@ def main(args):
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'sparse', 'dense', 'high', 'low', 'proj_l', 'norm'], not group.main)
     sums, counts = torch.zeros(4, device=group.device), torch.zeros(4, device=group.device)
     while (progress := clock.progress()) < 1:
-        z, ids, length, picked, b, first = bank.draw(args.tokens)
+        z, ids, length, picked, b, first, stress = bank.draw(args.tokens)
         t = flow.times(len(z), generator, sigma=flow.SIGMA[args.mode])
         at = t.view(-1, 1, 1, 1, 1)
         x = (1 - at) * z + at * torch.randn_like(z)
@@ -47,7 +47,7 @@ def main(args):
             want = nets.Velocity(group, teacher, rows, length, y, guidance=args.guidance, empty=empty)(x, t)
         dense = (step + 1) % args.dense == 0
         got = nets.Velocity(group, net, rows, length, y, None if dense else args.topk)(x, t)
-        error = ((got - want).square() * weight).mean((1, 2, 3, 4))
+        error = ((got - want).square() * (weight * stress)).mean((1, 2, 3, 4))
         error.mean().backward()
         norm = optimiser.step(rate(progress, step, args.warmup, .5))
         ema.update()

@@ -73,7 +73,7 @@ def main(args):
     optimiser = Optimiser([net, probe], args.rate, group)
     optimiser_text = None if args.freeze_text else Optimiser([reader], .3 * args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers, args.gain)
     each = bank.fill(args.fill)
     print(f'{args.name}: {bank.made} clips a process, {1000 * each:.1f} ms a clip', flush=True)
     weight = channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1].to(group.device)[:6])
@@ -85,7 +85,7 @@ def main(args):
     sums, counts, seen, saved = torch.zeros(5, device=group.device), torch.zeros(5, device=group.device), 0, clock.spent
     while (progress := clock.progress()) < 1:
         few = args.few if progress < args.early else None
-        z, ids, length, picked, b, first = bank.draw(args.tokens, frames=few)
+        z, ids, length, picked, b, first, stress = bank.draw(args.tokens, frames=few)
         n = len(z)
         t = flow.times(n, generator, sigma=flow.SIGMA[args.mode])
         at, noise = t.view(-1, 1, 1, 1, 1), torch.randn_like(z)
@@ -98,7 +98,7 @@ def main(args):
         inner = []
         with group.autocast():
             v = net(x, t * 1000, rows, length, picked, probe=inner).float()
-        error = ((v - (noise - z)).square() * weight).mean((1, 2, 3, 4))
+        error = ((v - (noise - z)).square() * (weight * stress)).mean((1, 2, 3, 4))
         where = (probe(inner[0].float()) - places(picked, b, group.device)).square().mean()
         (error.mean() + args.place * where).backward()
         share = rate(progress, step, args.warmup, args.flat)
@@ -121,6 +121,7 @@ def main(args):
             keep(args, net, reader, probe, ema, ema_text, step, clock, path)
     if group.main:
         keep(args, net, reader, probe, ema, ema_text, step, clock, path)
+    print(f'{bank.made} clips drawn by this process', flush=True)
     bank.close()
     group.close()
 
@@ -143,12 +144,13 @@ def options():
     p.add_argument('--photos', type=Path)
     p.add_argument('--seconds', type=float, default=400)
     p.add_argument('--until', type=float, help='stop at this time (seconds since 1970)')
-    p.add_argument('--fill', type=float, default=25, help='seconds of drawing before the first step')
-    p.add_argument('--refresh', type=float, default=.12, help='share of the time for new clips')
+    p.add_argument('--fill', type=float, default=15, help='seconds of drawing before the first step')
+    p.add_argument('--refresh', type=float, default=.18, help='share of the time for new clips')
     p.add_argument('--bank', type=int, default=6000, help='clips in the bank of a process')
     p.add_argument('--stills', type=float, default=.65, help='share of animated pictures in image to video')
     p.add_argument('--tokens', type=int, default=130000, help='of a batch, each process')
     p.add_argument('--few', type=int, default=7, help='latent frames of early samples')
+    p.add_argument('--gain', type=float, default=5., help='additional weight of the thing in the loss')
     p.add_argument('--early', type=float, default=.35, help='share of the time with few frames')
     p.add_argument('--layers', type=int, default=nets.SIZE['layers'])
     p.add_argument('--freeze_text', action='store_true')
@@ -161,7 +163,7 @@ def options():
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--every', type=int, default=50)
     p.add_argument('--save', type=float, default=40, help='seconds between savings')
-    p.add_argument('--chunk', type=int, default=16)
+    p.add_argument('--chunk', type=int, default=32)
     p.add_argument('--workers', type=int, default=4)
     p.add_argument('--compile', type=int, default=1)
     p.add_argument('--tiny', action='store_true')

@@ -272,6 +272,7 @@ if __name__ == '__main__':
     p.add_argument('--threads', type=int, default=8)
     args, group = p.parse_args(), Group()
     torch.manual_seed(group.rank)
+    torch.backends.cudnn.benchmark = True
     image = args.stage == 'image'
     args.pool, args.batch = args.pool or (1600 if image else 160), args.batch or (32 if image else 8)
     args.crop = args.crop or (128 if image else 96)
