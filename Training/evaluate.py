@@ -190,6 +190,7 @@ def main():
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--films', type=Path, help='judge the films in this folder (ID.mp4 or ID.npy) instead of making them')
     p.add_argument('--list', action='store_true', help='only write OUT/jobs.json, the films to make')
+    p.add_argument('--make', action='store_true', help='only make the films, judge them later')
     p.add_argument('--weights', type=Path, default=HERE / 'judge/weights/judge.safetensors')
     p.add_argument('--photos', type=Path, help='held-out photographs; without them there is no image to video')
     p.add_argument('--count', type=int, default=300, help='text to video films of the first variant')
@@ -223,6 +224,8 @@ def main():
         print(f'films: {time.time() - begun:.0f} s, {len(failed)} failed', flush=True)
         for name, error in list(failed.items())[:5]:
             print(name, error, flush=True)
+    if args.make:
+        return
     model = net.load(args.weights, args.device)
     made = [j for j in jobs if films.find(folder, j) is not None]
     with ThreadPoolExecutor(min(16, args.processes * args.threads)) as pool:
