@@ -46,8 +46,8 @@ def plan(part, photos, count):
     last = b[-1]
 
     def sheet(name, gpu, mode, *more, needs=()):
-        command = ['sample.py', '--out', '{work}/sheets/' + name + '.png', '--mode', mode, '--count', '10', *p, *more]
-        return Job('sheet_' + name, command, (gpu,), .94, 1., needs)
+        command = ['sample.py', '--out', '{work}/sheets/' + name + '.jpg', '--mode', mode, '--count', '10', *p, *more]
+        return Job('sheet_' + name, command, (gpu,), .955, 1., needs)
 
     teacher = lambda name, gpu, mode, g, needs=(): sheet(
         name, gpu, mode, '--names', mode, '--dense', '--steps', '0', '--guidance', g, needs=needs)
@@ -73,16 +73,15 @@ def plan(part, photos, count):
             teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
     t2v, i2v = ['t2v', '--names', 't2v_few'], ['i2v', '--names', 'i2v_high_few', 'i2v_low_few']
-    experts = [('high', b[0], .28, .92), ('low', b[-1], .28, .92)] if four else [('high', 1, .28, .58), ('low', 1, .58, .92)]
     return [
-        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .28),
-        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], b, 0, .28),
-        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], a, .28, .92, ('t2v_sla',)),
-        *[Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, *p], (gpu,), begin, end, ('i2v_sla',))
-          for e, gpu, begin, end in experts],
+        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .29),
+        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], b, 0, .29),
+        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], a, .29, .95, ('t2v_sla',)),
+        *[Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, *p], (gpu,), .29, .95, ('i2v_sla',))
+          for e, gpu in (('high', b[0]), ('low', b[-1]))],
         sheet('t2v_4', a[0], *t2v), sheet('t2v_1', a[-1], *t2v, '--steps', '1'),
         sheet('i2v_4', b[0], *i2v), sheet('i2v_1', b[-1], *i2v, '--steps', '1'),
-    ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'ckpt/t2v_sla.pt', 'ckpt/i2v_sla.pt']
+    ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
 
 
 class Chain:
@@ -91,10 +90,6 @@ class Chain:
         self.count = args.gpus or len([n for n in os.listdir('/dev') if n.startswith('nvidia') and n[6:].isdigit()]) or 1
         self.jobs, self.files = plan(args.part, args.photos, self.count)
         self.extra = None
-        if args.part == 'third' and args.guidance:
-            for job in self.jobs:
-                if job.command[0] == 'train_sla.py':
-                    job.command += ['--guidance', args.guidance[job.name.startswith('i2v')]]
         for job in self.jobs:
             job.command += (args.more if job.command[0].startswith(('train_t', 'train_s', 'dis')) and job.name != 'text' else [])
         if self.count < 2:
@@ -154,7 +149,8 @@ class Chain:
             self.stop(job, 'late')
 
     def ready(self, job):
-        light = lambda j: j.name == 'text' or (j.name.startswith('sheet') and job.name.startswith('sheet'))
+        both = lambda j, name: name in j.name and name in job.name
+        light = lambda j: j.name == 'text' or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
         busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
         if self.extra and self.extra.poll() is None:
             busy.add(self.count - 1)
@@ -239,7 +235,6 @@ if __name__ == '__main__':
     p.add_argument('--photos')
     p.add_argument('--gpus', type=int)
     p.add_argument('--extra', help='a script for the last GPU')
-    p.add_argument('--guidance', nargs=2, help='of the teachers: text to video, image to video')
     p.add_argument('--more', nargs=argparse.REMAINDER, default=[], help='for all transformer stages')
     arguments = p.parse_args()
     arguments.work, arguments.out = arguments.work.resolve(), arguments.out.resolve()

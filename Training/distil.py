@@ -6,7 +6,7 @@
 
 A consistency model in rCM's sense answers at every level with the end of the probability flow. The sampler visits four
 levels only, so the student is trained at these four: the sparse, guided net of train_sla.py is integrated from a level to
-the film (20 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
+the film (17 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
 This discrete form needs no derivative of the net along the flow, which the sparse kernel does not offer, and its targets
 do not move. Paths begin at pure noise, at noised clips, or at what the student itself made a step before, noised again,
 as the sampler does: so it learns to mend its own errors.
@@ -111,8 +111,8 @@ def options():
     p = train_sla.options()
     p.add_argument('--expert', choices=['high', 'low'])
     p.add_argument('--own', type=float, default=.6, help='share of later starts made by the student itself')
-    p.add_argument('--per', type=int, nargs=4, default=(4, 3, 4, 9), help='steps of the flow between the levels')
-    p.set_defaults(seconds=300, rate=1e-3, ema=.99, dense=6, tokens=100000)
+    p.add_argument('--per', type=int, nargs=4, default=(3, 3, 4, 7), help='steps of the flow between the levels')
+    p.set_defaults(seconds=600, rate=1e-3, ema=.99, dense=6, tokens=60000)
     return p
 
 

@@ -62,7 +62,6 @@ class SLA(nn.Module):
         super().__init__()
         self.proj_l = nn.Linear(head_dim, head_dim)
 
-    @torch.compiler.disable  # its symbolic shapes take a compiler longer than they save
     def forward(self, q, k, v, topk, blkq=128, blkk=64):
         """q, k, v [B,H,N,D]; the softmax sees int(topk * blocks) key blocks of every query block, at least one."""
         blocks = -(-q.shape[-2] // blkk)
@@ -125,6 +124,8 @@ class AttnOp(nn.Module):
 
 
 class Attention(nn.Module):
+    topk = None  # share of key blocks of SLA; None: dense
+
     def __init__(self, dim, heads, sla):
         super().__init__()
         self.heads = heads
@@ -136,14 +137,16 @@ class Attention(nn.Module):
     def split(self, x):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x, rope, topk=None):
+    @torch.compiler.disable  # one compiled block for both kinds; SLA's symbolic shapes take longer than they save
+    def attend(self, q, k, v):
+        if self.topk is None:
+            return F.scaled_dot_product_attention(q, k, v)
+        return self.attn_op.local_attn(q, k, v, self.topk)
+
+    def forward(self, x, rope):
         q, k, v = self.split(self.norm_q(self.q(x))), self.split(self.norm_k(self.k(x))), self.split(self.v(x))
         q, k = apply_rope(q, *rope).to(v.dtype), apply_rope(k, *rope).to(v.dtype)
-        if topk is None:
-            o = F.scaled_dot_product_attention(q, k, v)
-        else:
-            o = self.attn_op.local_attn(q, k, v, topk)
-        return self.o(o.transpose(1, 2).flatten(2))
+        return self.o(self.attend(q, k, v).transpose(1, 2).flatten(2))
 
     def cross(self, x, text, bias):
         v = self.split(self.v(text))
@@ -163,10 +166,10 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, ffn), nn.GELU('tanh'), nn.Linear(ffn, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim ** 0.5)
 
-    def forward(self, x, e, rope, text, bias, topk=None):
+    def forward(self, x, e, rope, text, bias):
         e = (self.modulation + e).unbind(1)
         e = [y[:, None] for y in e]
-        x = x + e[2] * self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope, topk)
+        x = x + e[2] * self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope)
         x = x + self.cross_attn.cross(self.norm3(x), text, bias)
         return x + e[5] * self.ffn(self.norm2(x) * (1 + e[4]) + e[3])
 
@@ -238,7 +241,8 @@ class DiT(nn.Module):
         text = self.text_embedding(text)
         x = self.patch_embedding(self.patches(x)).float()
         for i, block in enumerate(self.blocks):
-            x = block(x, e0, rope, text, bias, topk)
+            block.self_attn.topk = topk
+            x = block(x, e0, rope, text, bias)
             if i == 1 and probe is not None:
                 probe.append(x)
         with torch.autocast(x.device.type, enabled=False):

@@ -79,7 +79,7 @@ def sheet(films, path, columns=6):
         rows.append(np.concatenate([(film[i].permute(1, 2, 0) * 255 + .5).byte().cpu().numpy() for i in index], 1))
     width = max(r.shape[1] for r in rows)
     rows = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]
-    Image.fromarray(np.concatenate(rows)).save(path)
+    Image.fromarray(np.concatenate(rows)).save(path, **({'quality': 88} if path.suffix == '.jpg' else {}))
 
 
 def show_vae(args):

@@ -72,14 +72,15 @@ def options():
     p = train_teacher.options()
     p.add_argument('--teacher')
     p.add_argument('--topk', type=float, default=.1)
-    p.add_argument('--guidance', type=float, default=2.)
+    p.add_argument('--guidance', type=float, default=0., help='of the teacher (default: 2.5 text to video, 1.4 image to video)')
     p.add_argument('--dense', type=int, default=5, help='every so many steps without the linear branch')
-    p.set_defaults(seconds=100, fill=15, bank=3000, rate=1.2e-3, warmup=20, ema=.99, tokens=90000, refresh=.08, every=25)
+    p.set_defaults(seconds=600, fill=8, bank=3000, rate=1.2e-3, warmup=20, ema=.99, tokens=90000, refresh=.08, every=25)
     return p
 
 
 if __name__ == '__main__':
     arguments = options().parse_args()
     arguments.teacher = arguments.teacher or arguments.mode
+    arguments.guidance = arguments.guidance or {'t2v': 2.5, 'i2v': 1.4}[arguments.mode]
     arguments.name = arguments.name or f'{arguments.mode}_sla'
     main(arguments)

@@ -142,7 +142,7 @@ def options():
     p.add_argument('--name', help='of the file in W/ckpt (default: the mode)')
     p.add_argument('--init', help='start from this file in W/ckpt')
     p.add_argument('--photos', type=Path)
-    p.add_argument('--seconds', type=float, default=400)
+    p.add_argument('--seconds', type=float, default=600)
     p.add_argument('--until', type=float, help='stop at this time (seconds since 1970)')
     p.add_argument('--fill', type=float, default=15, help='seconds of drawing before the first step')
     p.add_argument('--refresh', type=float, default=.18, help='share of the time for new clips')

@@ -259,7 +259,7 @@ if __name__ == '__main__':
     p.add_argument('stage', choices=['image', 'video'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--photos', type=Path)
-    p.add_argument('--seconds', type=float, default=120)
+    p.add_argument('--seconds', type=float, default=300)
     p.add_argument('--until', type=float, help='stop at this time (seconds since 1970)')
     p.add_argument('--pool', type=int)
     p.add_argument('--batch', type=int)
