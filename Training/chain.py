@@ -3,6 +3,7 @@
   python chain.py first  --work W --out O --seconds 420 --photos P       VAE, text, text-to-video teacher
   python chain.py second --work W --out O --seconds 480 --photos P --state S     both teachers
   python chain.py third  --work W --out O --seconds 480 --photos P --state S     sparse attention, distillation, experts
+  python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation, from the dense teachers; the judge
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -72,6 +73,14 @@ def plan(part, photos, count):
             teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
             teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
+    if part == 'fourth':
+        expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, 1.)
+        judge = ['train_judge.py', '--out', '{work}/judge/judge.safetensors', '--seconds', '85', '--vae', '{work}/ckpt/vae.safetensors']
+        return [
+            Job('t2v_few', ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--guidance', '2.5', *p], a, 0, 1.),
+            expert('high', b[0]), expert('low', b[-1]),
+            Job('judge', judge + (['--photos', str(Path(photos).parent)] if photos else []), (0,), .02, .95),
+        ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'judge/judge.safetensors']
     t2v, i2v = ['t2v', '--names', 't2v_few'], ['i2v', '--names', 'i2v_high_few', 'i2v_low_few']
     return [
         Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .29),
@@ -91,7 +100,7 @@ class Chain:
         self.jobs, self.files = plan(args.part, args.photos, self.count)
         self.extra = None
         for job in self.jobs:
-            job.command += (args.more if job.command[0].startswith(('train_t', 'train_s', 'dis')) and job.name != 'text' else [])
+            job.command += (args.more if job.command[0].startswith(('train_te', 'train_s', 'dis')) and job.name != 'text' else [])
         if self.count < 2:
             self.queue_up()
 
@@ -112,7 +121,8 @@ class Chain:
 
     def launch(self, job):
         job.deadline = self.start + job.end * self.args.seconds
-        until = ['--until', f'{job.deadline - 4:.1f}'] if job.command[0] not in ('sample.py', 'measure.py') else []
+        until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
+        until = {'sample.py': until[:2], 'measure.py': until[:2], 'train_judge.py': []}.get(job.command[0], until)
         command = [c.format(work=self.args.work) for c in job.command]
         log = open(self.args.work / f'logs/{job.name}.txt', 'ab')
         for rank in range(len(job.gpus)):
@@ -120,7 +130,7 @@ class Chain:
                        MASTER_PORT=str(29500 + self.jobs.index(job)), CUDA_VISIBLE_DEVICES=','.join(map(str, job.gpus)),
                        OMP_NUM_THREADS='4', PYTHONUNBUFFERED='1', TORCHINDUCTOR_CACHE_DIR=str(self.args.work / 'inductor'))
             job.processes.append(subprocess.Popen(
-                [sys.executable, str(HERE / command[0]), *command[1:], '--work', str(self.args.work), *until], env=env,
+                [sys.executable, str(HERE / command[0]), *command[1:], *until], env=env,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=HERE))
         job.state = 'running'
         self.say('begins', job.name, 'on', job.gpus, f'for {job.deadline - time.time():.0f} s')
@@ -150,8 +160,8 @@ class Chain:
 
     def ready(self, job):
         both = lambda j, name: name in j.name and name in job.name
-        light = lambda j: j.name == 'text' or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
-        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
+        light = lambda j: j.name in ('text', 'judge') or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
+        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name not in ('text', 'judge') for g in j.gpus}
         if self.extra and self.extra.poll() is None:
             busy.add(self.count - 1)
         over = {j.name: j.state not in ('waiting', 'running') for j in self.jobs}
@@ -166,7 +176,7 @@ class Chain:
             if path.exists() and path.stat().st_size < 16 << 20:
                 shutil.copyfile(path, out / path.name)
         with tarfile.open(out / 'small.tmp', 'w:gz') as tar:
-            for folder in ('logs', 'sheets', 'tokenizer', 'judge'):
+            for folder in ('logs', 'sheets', 'tokenizer'):
                 if (self.args.work / folder).exists():
                     tar.add(self.args.work / folder, folder)
         (out / 'small.tmp').rename(out / 'small.tar.gz')
@@ -180,7 +190,7 @@ class Chain:
 
     def run(self):
         args = self.args
-        for name in ('ckpt', 'logs', 'sheets', 'tokenizer'):
+        for name in ('ckpt', 'logs', 'sheets', 'tokenizer', 'judge'):
             (args.work / name).mkdir(parents=True, exist_ok=True)
         args.out.mkdir(parents=True, exist_ok=True)
         if args.state and args.state.exists():
@@ -226,7 +236,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

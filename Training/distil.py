@@ -6,7 +6,7 @@
 
 A consistency model in rCM's sense answers at every level with the end of the probability flow. The sampler visits four
 levels only, so the student is trained at these four: the sparse, guided net of train_sla.py is integrated from a level to
-the film (17 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
+the film (13 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
 This discrete form needs no derivative of the net along the flow, which the sparse kernel does not offer, and its targets
 do not move. Paths begin at pure noise, at noised clips, or at what the student itself made a step before, noised again,
 as the sampler does: so it learns to mend its own errors.
@@ -31,10 +31,14 @@ class Paths:
         self.teacher, self.student, self.sigma = teacher, student, flow.SIGMA[args.mode]
         self.levels, self.marks = flow.levels_through(self.sigma, args.per)
         own = [i for i, t in enumerate(flow.schedule(4, self.sigma)[:4])]
+        self.empty = (torch.zeros(1, 7, nets.SIZE['text_dim'], device=group.device),
+                      torch.zeros(1, dtype=torch.long, device=group.device))
         self.own = {'high': own[:2], 'low': own[2:]}.get(args.expert, own)
 
     def velocity(self, net, rows, length, y, rounded):
-        return nets.Velocity(self.group, net, rows, length, y, self.args.topk, rounded=rounded)
+        topk = self.args.topks[0] or None if net is self.student else self.args.teacher_topk or None
+        guidance = 1. if net is self.student else self.args.guidance
+        return nets.Velocity(self.group, net, rows, length, y, topk, guidance, rounded, empty=self.empty)
 
     @torch.no_grad()
     def draw(self):
@@ -68,8 +72,9 @@ def main(args):
     vae = train_vae.load(args.work, group.device)
     teacher = nets.load(args.work / f'ckpt/{args.teacher}.pt', args.mode, group.device).eval().requires_grad_(False)
     path = args.work / f'ckpt/{args.name}.pt'
-    net = nets.load(path if path.exists() else args.work / f'ckpt/{args.teacher}.pt', args.mode, group.device)
+    net = nets.load(path if path.exists() else args.work / f'ckpt/{args.init or args.teacher}.pt', args.mode, group.device)
     step = torch.load(path)['step'] if path.exists() else 0
+    began, choices = step, nets.watch_choices(net) if args.choice else []
     reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
@@ -81,23 +86,26 @@ def main(args):
     paths = Paths(args, group, bank, teacher, net, reader)
     names = [round(1000 * paths.levels[paths.marks[i]]) for i in paths.own]
     clock = Clock(budget(args, args.fill), 0., group)
-    log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'norm'], not group.main)
+    log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'choice', 'norm'], not group.main)
     sums, counts = torch.zeros(len(names) + 2, device=group.device), torch.zeros(len(names) + 2)
     while (progress := clock.progress()) < 1:
         pairs, rows, length, y, stress = paths.draw()
         for t, x, end in pairs:
-            dense = (step + 1) % args.dense == 0
-            v = nets.Velocity(group, net, rows, length, y, None if dense else args.topk, rounded=True)(x, t)
+            topk = args.topks[int(bank.common.integers(len(args.topks)))]
+            dense = not topk
+            choices.clear()
+            v = nets.Velocity(group, net, rows, length, y, topk or None, rounded=True)(x, t)
             error = ((v - (x - end) / t).square() * (weight * stress)).mean()
-            error.backward()
-            norm = optimiser.step(rate(progress, step, args.warmup, .4))
+            choice = torch.stack(choices).mean() if choices else torch.zeros((), device=group.device)
+            (error + args.choice * choice).backward()
+            norm = optimiser.step(rate(progress, step - began, args.warmup, .4))
             ema.update()
             step += 1
             for slot in (0, 1 + names.index(round(1000 * t))) if not dense else (len(names) + 1,):
                 sums[slot] += error.detach()
                 counts[slot] += 1
             if step % args.every == 0 and group.main:
-                log(step, int(clock.spent), *(sums.cpu() / counts.clamp(min=1)).tolist(), norm.item())
+                log(step, int(clock.spent), *(sums.cpu() / counts.clamp(min=1)).tolist(), choice.item(), norm.item())
                 sums.zero_(), counts.zero_()
                 save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
         bank.refresh(args.refresh)
@@ -111,13 +119,17 @@ def options():
     p = train_sla.options()
     p.add_argument('--expert', choices=['high', 'low'])
     p.add_argument('--own', type=float, default=.6, help='share of later starts made by the student itself')
-    p.add_argument('--per', type=int, nargs=4, default=(3, 3, 4, 7), help='steps of the flow between the levels')
-    p.set_defaults(seconds=600, rate=1e-3, ema=.99, dense=6, tokens=60000)
+    p.add_argument('--teacher_topk', type=float, default=0., help='of the net that is integrated (0: dense)')
+    p.add_argument('--topks', type=float, nargs='+', default=(.1, .1, .1, 0.), help='of the student, drawn at every step (0: dense); the first is that of its own starts')
+    p.add_argument('--choice', type=float, default=.05, help='weight of the loss that teaches the choice of blocks')
+    p.add_argument('--per', type=int, nargs=4, default=(2, 2, 3, 6), help='steps of the flow between the levels')
+    p.set_defaults(seconds=600, rate=1e-3, ema=.99, tokens=60000)
     return p
 
 
 if __name__ == '__main__':
     arguments = options().parse_args()
     arguments.teacher = arguments.teacher or f'{arguments.mode}_sla'
+    arguments.guidance = arguments.guidance or 1.
     arguments.name = arguments.name or '_'.join(filter(None, (arguments.mode, arguments.expert, 'few')))
     main(arguments)

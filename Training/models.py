@@ -85,6 +85,23 @@ def choose_blocks(q, k, count, blkq, blkk):
         return (pooled_q @ pooled_k.transpose(-1, -2)).topk(count, -1).indices
 
 
+def choice_loss(q, k, samples=4, sharpness=4., blkq=128, blkk=64):
+    """How badly the scores that blocks are chosen by tell where attention goes: cross entropy with the key blocks'
+    shares of dense attention, which some queries of every query block give. Choosing has no gradient; this has."""
+    b, h, length, d = q.shape
+    nq, nk = -(-length // blkq), -(-length // blkk)
+    q, k = q.float(), k.float()
+    with torch.autocast(q.device.type, enabled=False):
+        with torch.no_grad():
+            first = torch.arange(nq, device=q.device)[:, None] * blkq
+            some = (first + torch.randint(blkq, (nq, samples), device=q.device)).clamp(max=length - 1).flatten()
+            shares = (q[:, :, some] @ k.transpose(-1, -2) * d ** -.5).softmax(-1)
+            shares = F.pad(shares, (0, nk * blkk - length)).unflatten(-1, (nk, blkk)).sum(-1)
+            shares = shares.unflatten(-2, (nq, samples)).mean(-2)
+        scores = _pool(q, blkq) @ _pool(k - k.mean(-2, keepdim=True), blkk).transpose(-1, -2)
+        return -(shares * (scores * (sharpness * d ** -.5)).log_softmax(-1)).sum(-1).mean()
+
+
 def _pool(x, size):
     length = x.shape[-2]
     blocks = -(-length // size)
@@ -125,6 +142,7 @@ class AttnOp(nn.Module):
 
 class Attention(nn.Module):
     topk = None  # share of key blocks of SLA; None: dense
+    choices = None  # a list that gets `choice_loss` of every call
 
     def __init__(self, dim, heads, sla):
         super().__init__()
@@ -139,6 +157,8 @@ class Attention(nn.Module):
 
     @torch.compiler.disable  # one compiled block for both kinds; SLA's symbolic shapes take longer than they save
     def attend(self, q, k, v):
+        if self.choices is not None:
+            self.choices.append(choice_loss(q, k))
         if self.topk is None:
             return F.scaled_dot_product_attention(q, k, v)
         return self.attn_op.local_attn(q, k, v, self.topk)

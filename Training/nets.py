@@ -54,6 +54,14 @@ def compiled(net, wanted=True):
     return net
 
 
+def watch_choices(net):
+    """The list that every forward pass of the net adds its blocks' `choice_loss` to."""
+    found = []
+    for block in net.blocks:
+        block.self_attn.choices = found
+    return found
+
+
 class Velocity:
     """velocity(x, t) of a net for given texts (and conditioning), in bfloat16 on a GPU; guided where guidance > 1."""
 
