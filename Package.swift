@@ -136,7 +136,12 @@ var tests: [Target] {
             dependencies: ["WatchFolder", "FolderFixtures", .product(name: "Logging", package: "swift-log")],
             path: "Tests/FakeService"),
         .target(name: "FaultInjector", path: "Tests/FaultInjector"),
-        test("WatchFolderTests", ["WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake"]),
+        test(
+            "WatchFolderTests",
+            [
+                "WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         // The folder behind a real smbd.
         .systemLibrary(
             name: "CSMBClient", path: "Tests/CSMBClient", pkgConfig: "smbclient",

@@ -24,6 +24,8 @@ struct ManifestReader {
         GenerationError(.manifest, "\(place) \(what)", hint: hint)
     }
 
+    var isObject: Bool { value is [String: Any] }
+
     private func object() throws -> [String: Any] {
         guard let object = value as? [String: Any] else {
             throw fail("is not an object", hint: "write { \"key\": value }")

@@ -102,32 +102,34 @@ extension ModelManifest {
     /// Source of what is left out: TurboDiffusion's command-line defaults; `ode` for pictures as its authors advise.
     private static func defaults(_ reader: ManifestReader?) throws -> Defaults {
         var defaults = Defaults(
-            attention: .sagesla, slaTopK: 0.1, steps: 4, quantizesLinears: false, boundary: 0.9,
+            attention: [.t2v: .sagesla, .i2v: .sagesla], slaTopK: [.t2v: 0.1, .i2v: 0.1], steps: 4,
+            quantizesLinears: false, boundary: 0.9,
             sigmaMax: [.t2v: 80, .i2v: 200], sampler: [.t2v: .sde, .i2v: .ode])
         guard let reader else { return defaults }
         try reader.allow(["attention", "sla_topk", "steps", "quant_linear", "boundary", "sigma_max", "sampler"])
-        if let part = try reader.optional("attention") { defaults.attention = try part.choice(AttentionChoice.self) }
-        if let part = try reader.optional("sla_topk") { defaults.slaTopK = try part.double(0.001...1) }
+        try each(reader.optional("attention"), into: &defaults.attention) { try $0.choice(AttentionChoice.self) }
+        try each(reader.optional("sla_topk"), into: &defaults.slaTopK) { try $0.double(0.001...1) }
         if let part = try reader.optional("steps") { defaults.steps = try part.int(1...Schedule.maximumSteps) }
         if let part = try reader.optional("quant_linear") { defaults.quantizesLinears = try part.bool() }
         if let part = try reader.optional("boundary") { defaults.boundary = try part.double(0...1) }
-        let names = GenerationMode.allCases.map(\.rawValue)
-        if let part = try reader.optional("sigma_max") {
-            try part.allow(names)
-            for mode in GenerationMode.allCases {
-                if let value = try part.optional(mode.rawValue) {
-                    defaults.sigmaMax[mode] = try value.double(0.01...1e6)
-                }
-            }
-        }
-        if let part = try reader.optional("sampler") {
-            try part.allow(names)
-            for mode in GenerationMode.allCases {
-                if let value = try part.optional(mode.rawValue) {
-                    defaults.sampler[mode] = try value.choice(SamplerKind.self)
-                }
-            }
-        }
+        try each(reader.optional("sigma_max"), into: &defaults.sigmaMax) { try $0.double(0.01...1e6) }
+        try each(reader.optional("sampler"), into: &defaults.sampler) { try $0.choice(SamplerKind.self) }
         return defaults
+    }
+
+    /// One value for all modes, or an object with one for each.
+    private static func each<Value>(
+        _ part: ManifestReader?, into values: inout [GenerationMode: Value], read: (ManifestReader) throws -> Value
+    ) throws {
+        guard let part else { return }
+        guard part.isObject else {
+            let value = try read(part)
+            for mode in GenerationMode.allCases { values[mode] = value }
+            return
+        }
+        try part.allow(GenerationMode.allCases.map(\.rawValue))
+        for mode in GenerationMode.allCases {
+            if let value = try part.optional(mode.rawValue) { values[mode] = try read(value) }
+        }
     }
 }

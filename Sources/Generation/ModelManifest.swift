@@ -36,7 +36,7 @@ public enum AttentionChoice: String, Sendable, Hashable, Codable, CaseIterable {
 ///       "defaults": {                       left out: upstream's
 ///         "attention": "sla", "sla_topk": 0.1, "steps": 4, "quant_linear": false, "boundary": 0.9,
 ///         "sigma_max": {"t2v": 80, "i2v": 200}, "sampler": {"t2v": "sde", "i2v": "ode"}
-///       }
+///       }                                 attention, sla_topk, sigma_max and sampler: one value, or one for each mode
 ///     }
 public struct ModelManifest: Sendable, Hashable {
     public static let fileName = "model.json"
@@ -82,8 +82,8 @@ public struct ModelManifest: Sendable, Hashable {
     }
 
     public struct Defaults: Sendable, Hashable {
-        public var attention: AttentionChoice
-        public var slaTopK: Double
+        public var attention: [GenerationMode: AttentionChoice]
+        public var slaTopK: [GenerationMode: Double]
         public var steps: Int
         public var quantizesLinears: Bool
         public var boundary: Double

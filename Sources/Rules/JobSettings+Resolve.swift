@@ -80,8 +80,8 @@ private struct Resolver {
             sampler: choice(.sampler, or: sampler.0, sampler.1),
             boundary: number(.boundary, or: boundary.0, boundary.1),
             sigmaMax: number(.sigmaMax, or: sigmaMax.0, sigmaMax.1),
-            attention: attention(ofModel),
-            slaTopK: number(.slaTopK, or: model.defaultSlaTopK, ofModel),
+            attention: attention(or: defaults.attention ?? model.defaultAttention, ofModel),
+            slaTopK: number(.slaTopK, or: defaults.slaTopK ?? model.defaultSlaTopK, ofModel),
             quantLinear: quantLinear(ofModel),
             variations: integer(.variations, or: 1, .standard),
             priority: integer(.priority, or: 0, .standard),
@@ -141,8 +141,8 @@ private struct Resolver {
         return frames
     }
 
-    private mutating func attention(_ ofModel: Origin) -> Setting<AttentionKind> {
-        let kind = choice(.attention, or: model.defaultAttention, ofModel)
+    private mutating func attention(or standard: AttentionKind, _ ofModel: Origin) -> Setting<AttentionKind> {
+        let kind = choice(.attention, or: standard, ofModel)
         if !model.attentionKinds.contains(kind.value) {
             let offered = model.attentionKinds.map(\.rawValue).joined(separator: ", ")
             refuse(

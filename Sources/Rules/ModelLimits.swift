@@ -5,11 +5,18 @@ public struct ModelLimits: Hashable, Sendable, Codable {
         public var sampler: Sampler?
         public var sigmaMax: Double?
         public var boundary: Double?
+        public var attention: AttentionKind?
+        public var slaTopK: Double?
 
-        public init(sampler: Sampler? = nil, sigmaMax: Double? = nil, boundary: Double? = nil) {
+        public init(
+            sampler: Sampler? = nil, sigmaMax: Double? = nil, boundary: Double? = nil, attention: AttentionKind? = nil,
+            slaTopK: Double? = nil
+        ) {
             self.sampler = sampler
             self.sigmaMax = sigmaMax
             self.boundary = boundary
+            self.attention = attention
+            self.slaTopK = slaTopK
         }
     }
 
@@ -33,7 +40,9 @@ public struct ModelLimits: Hashable, Sendable, Codable {
     public var defaultFrames: Int
     public var defaultFPS: Int
     public var attentionKinds: [AttentionKind]
+    /// Where `defaults` of the mode says nothing.
     public var defaultAttention: AttentionKind
+    /// Where `defaults` of the mode says nothing.
     public var defaultSlaTopK: Double
     public var defaultQuantLinear: Bool
     /// Whether int8 linears are possible with this checkpoint.

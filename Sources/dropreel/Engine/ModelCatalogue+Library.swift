@@ -20,14 +20,15 @@ extension ModelLimits {
         for mode in model.modes {
             defaults[Rules.GenerationMode(mode)] = Defaults(
                 sampler: manifest.defaults.sampler[mode] == .ode ? .ode : .sde,
-                sigmaMax: manifest.defaults.sigmaMax[mode], boundary: manifest.defaults.boundary)
+                sigmaMax: manifest.defaults.sigmaMax[mode], boundary: manifest.defaults.boundary,
+                attention: manifest.defaults.attention[mode].map(AttentionKind.init),
+                slaTopK: manifest.defaults.slaTopK[mode])
         }
         self.init(
             name: manifest.name, modes: model.modes.map(Rules.GenerationMode.init), resolutions: resolutions,
             defaultResolution: manifest.defaultResolution, defaultAspectRatio: manifest.defaultAspectRatio,
             frameRange: manifest.frames.minimum...manifest.frames.maximum, defaultFrames: manifest.frames.standard,
-            defaultFPS: manifest.framesPerSecond, defaultAttention: AttentionKind(manifest.defaults.attention),
-            defaultSlaTopK: manifest.defaults.slaTopK, defaultQuantLinear: manifest.defaults.quantizesLinears,
+            defaultFPS: manifest.framesPerSecond, defaultQuantLinear: manifest.defaults.quantizesLinears,
             defaults: defaults)
     }
 }
