@@ -7,30 +7,46 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-PANELS = [('VAE: single frames', ['vae_image'], ['psnr_scene', 'psnr_photo']),
-          ('VAE: decoder on clips', ['vae_video'], ['psnr_on_grid', 'psnr_between', 'psnr_last']),
-          ('Text encoder', ['text'], ['token_accuracy', 'pooled_accuracy']),
-          ('Text to video', ['t2v'], ['loss', 't988', 't609', 'offset']),
-          ('Image to video', ['i2v'], ['loss', 't995', 't609', 'offset'])]
+#: Title, log, columns, logarithmic.
+PANELS = [('VAE: frames, dB', 'vae_image', ['psnr_scene', 'psnr_photo'], False),
+          ('VAE: decoder on clips, dB', 'vae_video', ['psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last'], False),
+          ('Text encoder: attributes right', 'text', ['token_accuracy', 'pooled_accuracy'], False),
+          ('Teacher, text to video', 't2v', ['high', 'middle', 'low', 'place'], True),
+          ('Teacher, image to video', 'i2v', ['high', 'middle', 'low', 'place'], True),
+          ('Sparse attention, text to video', 't2v_sla', ['sparse', 'dense'], True),
+          ('Sparse attention, image to video', 'i2v_sla', ['sparse', 'dense'], True),
+          ('Distillation, text to video', 't2v_few', ['t988', 't934', 't853', 't609', 'dense'], True),
+          ('Distillation, high noise', 'i2v_high_few', ['t995', 't934', 'dense', 'choice'], True),
+          ('Distillation, low noise', 'i2v_low_few', ['t853', 't609', 'dense', 'choice'], True)]
+
+
+def smooth(values, share=.05):
+    """A short running mean of what was logged; columns log 0 where nothing fell into a band."""
+    out, last, keep = [], None, 1 - 1 / max(1, share * len(values))
+    for v in values:
+        if v > 0:
+            last = v if last is None else keep * last + (1 - keep) * v
+        out.append(last if last is not None else float('nan'))
+    return out
 
 
 def main(args):
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(3.6 * len(PANELS), 2.8))
-    for axis, (title, names, fields) in zip(axes, PANELS):
-        for name in names:
-            path = args.work / f'logs/{name}.csv'
-            if not path.exists():
-                continue
+    figure, axes = plt.subplots(2, 5, figsize=(17, 5.6))
+    for axis, (title, name, fields, logarithmic) in zip(axes.flat, PANELS):
+        path = args.work / f'logs/{name}.csv'
+        if path.exists():
             rows = list(csv.DictReader(open(path)))
             for field in fields:
-                if field in rows[0]:
-                    label = field if len(names) == 1 else f'{name} {field}'
-                    axis.plot([float(r['seconds']) / 60 for r in rows], [float(r[field]) for r in rows], label=label, lw=1)
+                values = [(float(r['step']) / 1000, float(r[field])) for r in rows if r.get(field)]
+                if values:
+                    axis.plot([s for s, _ in values], smooth([v for _, v in values]), label=field, lw=1)
+            axis.legend(fontsize=6)
+        if logarithmic:
+            axis.set_yscale('log')
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel('minutes', fontsize=8)
+        axis.set_xlabel('thousand steps', fontsize=7)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=.3)
-        axis.legend(fontsize=6)
     figure.tight_layout()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out, dpi=80)
