@@ -84,13 +84,12 @@ def job(kind, variant, n, prompt, image, settings, asked):
 
 def judge(model, job, film):
     """Everything that is measured of one film."""
-    picked = film[net.indices(len(film))]
-    told = net.tell(model, torch.from_numpy(picked).permute(0, 3, 1, 2)[None].float() / 255)[0]
+    told = net.tell(model, film, world.Scene.from_dict(job['asked']) if job['kind'] == 't2v' else None)
     out = {'frames': len(film), 'size': [film.shape[2], film.shape[1]], 'flicker': rules.flicker(film), 'drift': rules.drift(film)}
     if job['kind'] == 't2v':
         scene = world.Scene.from_dict(job['asked'])
-        out['told'] = {n: told[n][0] for n in T2V}
-        out['right'] = {n: told[n][0] == getattr(scene, n) for n in T2V}
+        out['told'] = {n: told[n] for n in T2V}
+        out['right'] = {n: told[n] == getattr(scene, n) for n in T2V}
         out['right']['all'] = all(out['right'].values())
         out['told']['registered'] = rules.camera_of(film)
         # Falling weather moves too, and registration takes it for the camera.
@@ -98,7 +97,7 @@ def judge(model, job, film):
     else:
         still = world.Still.from_dict(job['asked'])
         picture = np.asarray(Image.open(job['image']).convert('RGB'))
-        out['told'] = {n: told[n][0] for n in net.STILL}
+        out['told'] = {n: told[n] for n in net.STILL}
         if picture.shape == film.shape[1:]:
             out['first'] = rules.psnr(picture, film[0])
             name, agreement, standing = rules.camera_over(picture, film)
@@ -191,7 +190,7 @@ def main():
     p.add_argument('--films', type=Path, help='judge the films in this folder (ID.mp4 or ID.npy) instead of making them')
     p.add_argument('--list', action='store_true', help='only write OUT/jobs.json, the films to make')
     p.add_argument('--make', action='store_true', help='only make the films, judge them later')
-    p.add_argument('--weights', type=Path, default=HERE / 'judge/weights/judge.safetensors')
+    p.add_argument('--weights', type=Path, default=HERE / 'judge/weights', help='folder that train_judge.py filled')
     p.add_argument('--photos', type=Path, help='held-out photographs; without them there is no image to video')
     p.add_argument('--count', type=int, default=300, help='text to video films of the first variant')
     p.add_argument('--images', type=int, default=50, help='image to video films')
@@ -226,15 +225,16 @@ def main():
             print(name, error, flush=True)
     if args.make:
         return
-    model = net.load(args.weights, args.device)
+    model, notes = net.load(args.weights, args.device)
     made = [j for j in jobs if films.find(folder, j) is not None]
     with ThreadPoolExecutor(min(16, args.processes * args.threads)) as pool:
         verdicts = list(pool.map(lambda j: judge(model, j, films.read(films.find(folder, j))), made))
     results = [j | {'verdict': v, 'seconds': films.log(folder, j).get('total_seconds')} for j, v in zip(made, verdicts)]
-    errors = json.loads(model.notes.get('errors', '{}'))
+    known = args.weights / 'errors.json'
+    errors = json.loads(known.read_text()) if known.exists() else {}
     text, pairs = summary(args, results, errors)
     (args.out / 'table.md').write_text(text + '\n')
-    (args.out / 'results.json').write_text(json.dumps({'results': results, 'failed': failed, 'pairs': pairs, 'judge': model.notes}, indent=1, ensure_ascii=False))
+    (args.out / 'results.json').write_text(json.dumps({'results': results, 'failed': failed, 'pairs': pairs, 'judge': notes}, indent=1, ensure_ascii=False))
     sheets(args, results)
     print(text)
 

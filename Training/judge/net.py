@@ -9,12 +9,17 @@ from torch import nn
 import torch.nn.functional as F
 
 import world
+from world.render import expected
 
 #: Frames of a film that are looked at, evenly spaced, and the area they are scaled to.
-FRAMES, AREA = 13, 128 * 72
+FRAMES, AREA = 13, 64 * 36
+#: Windows around the place where the words put the thing: units to each side, pixels, parts of the film.
+REACH, PIXELS, MOMENTS = 58., 64, (.12, .34, .5, .66, .88)
 SCENE = {'place': world.PLACES, 'thing': world.THINGS, 'colour': world.COLOURS, 'action': world.ACTIONS,
          'camera': world.CAMERAS, 'weather': world.WEATHERS, 'light': world.LIGHTS}
+THING = {'thing': world.THINGS, 'colour': world.COLOURS}
 STILL = {'still camera': world.STILL_CAMERAS, 'effect': world.EFFECTS}
+FILM = {n: v for n, v in SCENE.items() if n not in THING} | STILL
 HEADS = SCENE | STILL
 
 
@@ -27,47 +32,78 @@ def shrink(film):
     """[B,T,3,H,W] in 0..1 -> the same at AREA pixels."""
     b, t, c, h, w = film.shape
     k = (AREA / (h * w)) ** .5
-    size = (max(8, round(h * k / 8) * 8), max(8, round(w * k / 8) * 8))
+    size = (max(4, round(h * k / 4) * 4), max(4, round(w * k / 4) * 4))
+    if size == (h, w):
+        return film
     return F.interpolate(film.flatten(0, 1), size, mode='area' if k < 1 else 'bilinear').reshape(b, t, c, *size)
 
 
-class Judge(nn.Module):
-    """Per-frame convolutions, then convolutions in space and time; every head reads means and maxima."""
+class ThingJudge(nn.Module):
+    """Kind and colour of the thing from windows of single frames; the windows of a film are averaged."""
 
-    def __init__(self, widths=(24, 40, 64, 88), inner=88):
+    def __init__(self, widths=(32, 48, 80, 112)):
         super().__init__()
-        layers, last = [], 3 + 3 + 2
+        layers, last = [], 3
+        for width in widths:
+            layers += [nn.Conv2d(last, width, 3, 2, 1), nn.GroupNorm(8, width), nn.SiLU(),
+                       nn.Conv2d(width, width, 3, 1, 1, groups=4), nn.GroupNorm(8, width), nn.SiLU()]
+            last = width
+        self.body = nn.Sequential(*layers)
+        self.heads = nn.ModuleDict({n: nn.Linear(2 * last, len(v)) for n, v in THING.items()})
+
+    def forward(self, windows):
+        """[B,T,3,PIXELS,PIXELS] in 0..1 -> {head: mean of the windows' log probabilities}."""
+        z = self.body(windows.flatten(0, 1) * 2 - 1)
+        z = torch.cat((z.mean((2, 3)), z.amax((2, 3))), 1)
+        return {n: head(z).log_softmax(-1).reshape(*windows.shape[:2], -1).mean(1) for n, head in self.heads.items()}
+
+
+def windows(film, scene):
+    """Windows of a film [T,H,W,3] uint8 around the places where a scene's words put its thing."""
+    total, height, width = film.shape[:3]
+    frames = [round(m * (total - 1)) for m in MOMENTS]
+    x, y, _ = expected([scene], frames, total, height, width)
+    reach = REACH * min(height, width) / 144
+    line = ((torch.arange(PIXELS) + .5) / PIXELS * 2 - 1) * reach
+    grids = torch.stack(((line[None, None, :] + x[0][:, None, None]).expand(-1, PIXELS, PIXELS) * 2 / width,
+                         (line[None, :, None] + y[0][:, None, None]).expand(-1, PIXELS, PIXELS) * 2 / height), -1)
+    seen = torch.from_numpy(film[frames].astype(np.float32)).permute(0, 3, 1, 2) / 255
+    return F.grid_sample(F.avg_pool2d(seen, 3, 1, 1, count_include_pad=False), grids, padding_mode='border', align_corners=False)[None]
+
+
+class Judge(nn.Module):
+    """Everything but the thing itself. Convolutions over a frame and its change to the next, one vector a frame that
+    keeps places apart, convolutions over time; the heads read means and maxima."""
+
+    def __init__(self, widths=(24, 48, 64), inner=112):
+        super().__init__()
+        layers, last = [], 3 + 3
         for n, width in enumerate(widths):
             layers += [nn.Conv2d(last, width, 5 if n == 0 else 3, 2, 2 if n == 0 else 1), nn.GroupNorm(8, width), nn.SiLU()]
-            if n:
-                layers += [nn.Conv2d(width, width, 3, 1, 1, groups=8), nn.GroupNorm(8, width), nn.SiLU()]
             last = width
         self.frames = nn.Sequential(*layers)
-        self.mix = nn.ModuleList([nn.Conv3d(last + 3, inner, (3, 3, 3), padding=(1, 1, 1)),
-                                  nn.Conv3d(inner, inner, (3, 1, 1), padding=(1, 0, 0)),
-                                  nn.Conv3d(inner, inner, (1, 3, 3), padding=(0, 1, 1), groups=4),
-                                  nn.Conv3d(inner, inner, (3, 1, 1), padding=(2, 0, 0), dilation=(2, 1, 1))])
-        self.norms = nn.ModuleList([nn.GroupNorm(8, inner) for _ in self.mix])
-        self.heads = nn.ModuleDict({n.replace(' ', '_'): nn.Linear(6 * inner, len(v)) for n, v in HEADS.items()})
+        self.flat = nn.Sequential(nn.Linear(last * 24, inner), nn.LayerNorm(inner), nn.SiLU())
+        self.time = nn.ModuleList([nn.Conv1d(inner + (n == 0), inner, 3, padding=1) for n in range(3)])
+        self.norms = nn.ModuleList([nn.GroupNorm(8, inner) for _ in self.time])
+        self.heads = nn.ModuleDict({n.replace(' ', '_'): nn.Linear(5 * inner + 2 * last, len(v)) for n, v in FILM.items()})
 
     def forward(self, film):
         """[B,FRAMES,3,h,w] in 0..1 -> {head: logits}."""
-        b, t, _, h, w = film.shape
+        b, t = film.shape[:2]
         change = torch.cat((film[:, 1:] - film[:, :-1], film[:, -1:] - film[:, :1]), 1)
-        y = torch.linspace(-1, 1, h, device=film.device, dtype=film.dtype)[:, None].expand(h, w)
-        x = torch.linspace(-1, 1, w, device=film.device, dtype=film.dtype)[None].expand(h, w)
-        where = torch.stack((x, y)).expand(b, t, 2, h, w)
-        z = self.frames(torch.cat((film * 2 - 1, change * 3, where), 2).flatten(0, 1))
-        z = z.reshape(b, t, *z.shape[1:]).transpose(1, 2)
-        place = [torch.linspace(-1, 1, n, device=film.device, dtype=z.dtype) for n in z.shape[2:]]
-        grid = torch.stack(torch.meshgrid(*place, indexing='ij')).expand(b, 3, *z.shape[2:])
-        z = torch.cat((z, grid), 1)
-        for n, (conv, norm) in enumerate(zip(self.mix, self.norms)):
-            out = F.silu(norm(conv(z)))
-            z = out if n == 0 else z + out
-        thirds = [part.mean((2, 3, 4)) for part in z.tensor_split(3, 2)]
-        pooled = torch.cat(thirds + [z.mean((2, 3, 4)), z.amax((2, 3, 4)), z.mean(2).amax((2, 3))], 1)
-        return {n: self.heads[n.replace(' ', '_')](pooled) for n in HEADS}
+        z = self.frames(torch.cat((film * 2 - 1, change * 3), 2).flatten(0, 1))
+        # 4 x 6 places, or 6 x 4 of an upright film turned the same way round: the larger side has six.
+        upright = z.shape[2] > z.shape[3]
+        grid = F.adaptive_avg_pool2d(z, (6, 4) if upright else (4, 6))
+        v = self.flat(grid.flatten(1)).reshape(b, t, -1).transpose(1, 2)
+        clock = torch.linspace(-1, 1, t, device=film.device, dtype=v.dtype).expand(b, 1, t)
+        for n, (conv, norm) in enumerate(zip(self.time, self.norms)):
+            out = F.silu(norm(conv(torch.cat((v, clock), 1) if n == 0 else v)))
+            v = v + out
+        thirds = [part.mean(2) for part in v.tensor_split(3, 2)]
+        whole = z.reshape(b, t, *z.shape[1:])
+        pooled = torch.cat(thirds + [v.mean(2), v.amax(2), whole.mean((1, 3, 4)), whole.amax((1, 3, 4))], 1)
+        return {n: self.heads[n.replace(' ', '_')](pooled) for n in FILM}
 
 
 def save(model, path, notes):
@@ -75,23 +111,23 @@ def save(model, path, notes):
     save_file(tensors, str(path), {k: str(v) for k, v in notes.items()})
 
 
-def load(path, device='cpu'):
-    model = Judge()
-    with safe_open(str(path), 'pt') as f:
-        model.load_state_dict({k: f.get_tensor(k).float() for k in f.keys()})
-        model.notes = f.metadata()
-    return model.to(device).eval()
+def load(folder, device='cpu'):
+    """{'film': Judge, 'thing': ThingJudge} from film.safetensors and thing.safetensors, and the notes of their training."""
+    models, notes = {'film': Judge(), 'thing': ThingJudge()}, {}
+    for name, model in models.items():
+        with safe_open(str(Path(folder) / f'{name}.safetensors'), 'pt') as f:
+            model.load_state_dict({k: f.get_tensor(k).float() for k in f.keys()})
+            notes[name] = dict(f.metadata() or {})
+        model.to(device).eval()
+    return models, notes
 
 
 @torch.no_grad()
-def tell(model, films):
-    """Names that the classifier gives films [B,FRAMES,3,H,W] in 0..1: a list of {head: (name, probability)}."""
-    device = next(model.parameters()).device
-    logits = model(shrink(films.to(device)))
-    out = [{} for _ in films]
-    for head, values in logits.items():
-        shares = values.float().softmax(-1)
-        for i, row in enumerate(shares):
-            k = int(row.argmax())
-            out[i][head] = (HEADS[head][k], float(row[k]))
-    return out
+def tell(models, film, scene=None):
+    """What the classifiers say of a film [T,H,W,3] uint8: {head: name}. Of the thing only when a scene says where to look."""
+    device = next(models['film'].parameters()).device
+    picked = torch.from_numpy(film[indices(len(film))]).permute(0, 3, 1, 2)[None].to(device).float() / 255
+    logits = models['film'](shrink(picked))
+    if scene is not None:
+        logits |= models['thing'](windows(film, scene).to(device))
+    return {head: HEADS[head][int(values[0].argmax())] for head, values in logits.items()}

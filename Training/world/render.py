@@ -1,4 +1,6 @@
 """Rendering scenes: sky, land, shadow, thing, foreground, weather, light; batched over clips of one place or thing."""
+from dataclasses import replace
+
 import torch
 
 from . import light as lights
@@ -15,7 +17,7 @@ class _View:
         self.__dict__.update({k: v for k, v in canvas.__dict__.items()})
         index = put(rows, canvas.device, torch.long)
         cut = lambda v: v[index] if torch.is_tensor(v) and v.shape[0] == canvas.image.shape[0] and v.dim() == 5 else v
-        for name in ('pan', 'tilt', 'zoom', 'tint', 'image'):
+        for name in ('pan', 'tilt', 'zoom', 'tint', 'image', 'x0', 'y0'):
             setattr(self, name, cut(getattr(canvas, name)))
         self.jitter = [cut(v) for v in canvas.jitter]
         self._whole, self._index, self.cut = canvas, index, cut
@@ -52,6 +54,10 @@ def render(scenes, frames, total, height, width, device='cpu', dtype=torch.float
 
 def _render(scenes, frames, total, height, width, device, dtype):
     canvas = Canvas([s.jitter for s in scenes], frames, total, height, width, torch.device(device), dtype)
+    return _draw(canvas, scenes)
+
+
+def _draw(canvas, scenes):
     set_camera(canvas, [s.camera for s in scenes])
     light = lights.Light(canvas, scenes)
     canvas.tint = light.tint
@@ -80,6 +86,32 @@ def _render(scenes, frames, total, height, width, device, dtype):
     lights.lamp(canvas, light, scenes)
     lights.weather(canvas, light, scenes)
     return canvas.image.clamp_(0, 1)
+
+
+@torch.no_grad()
+def expected(scenes, frames, total, height, width):
+    """Where the words alone put the thing (no jitter): x, y [B,T] in pixels from the frame's middle, and its size."""
+    plain = [replace(s, jitter=(0.,) * len(s.jitter)) for s in scenes]
+    canvas = Canvas([s.jitter for s in plain], frames, total, height, width, torch.device('cpu'), torch.float32)
+    set_camera(canvas, [s.camera for s in plain])
+    pose = Pose(canvas, plain)
+    flat = lambda v: (v + 0 * canvas.frame + 0 * canvas.jitter[0])[:, :, 0, 0, 0]
+    return flat(pose.x) * canvas.unit, flat(pose.y) * canvas.unit, flat(pose.size)
+
+
+@torch.no_grad()
+def render_windows(scenes, frames, total, height, width, reach, pixels, shift=None):
+    """Square windows that reach `reach` units to each side of the expected place of the thing, [B,T,3,pixels,pixels];
+    `shift` [B,T,2]: units by which they are off."""
+    x, y, _ = expected(scenes, frames, total, height, width)
+    canvas = Canvas([s.jitter for s in scenes], frames, total, height, width, torch.device('cpu'), torch.float32)
+    grid = ((torch.arange(pixels) + .5) / pixels * 2 - 1) * reach
+    shift = torch.zeros(*x.shape, 2) if shift is None else shift
+    canvas.x0 = (x / canvas.unit + shift[..., 0])[:, :, None, None, None] + grid
+    canvas.y0 = (y / canvas.unit + shift[..., 1])[:, :, None, None, None] + grid[:, None]
+    canvas.unit = pixels / (2 * reach)
+    canvas.image = torch.zeros(*x.shape, 3, pixels, pixels)
+    return _draw(canvas, scenes)
 
 
 @torch.no_grad()
