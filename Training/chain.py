@@ -3,7 +3,7 @@
   python chain.py first  --work W --out O --seconds 420 --photos P       VAE, text, text-to-video teacher
   python chain.py second --work W --out O --seconds 480 --photos P --state S     both teachers
   python chain.py third  --work W --out O --seconds 480 --photos P --state S     sparse attention, distillation, experts
-  python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation, from the dense teachers; the judge
+  python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -73,21 +73,13 @@ def plan(part, photos, count):
             teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
             teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
-    if part == 'fourth':
-        expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, 1.)
-        judge = ['train_judge.py', '--out', '{work}/judge/judge.safetensors', '--seconds', '85', '--vae', '{work}/ckpt/vae.safetensors']
-        return [
-            Job('t2v_few', ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--guidance', '2.5', *p], a, 0, 1.),
-            expert('high', b[0]), expert('low', b[-1]),
-            Job('judge', judge + (['--photos', str(Path(photos).parent)] if photos else []), (0,), .02, .95),
-        ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'judge/judge.safetensors']
+    more, begin = part == 'fourth', 0. if part == 'fourth' else .29
+    expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
+    few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
     t2v, i2v = ['t2v', '--names', 't2v_few'], ['i2v', '--names', 'i2v_high_few', 'i2v_low_few']
     return [
-        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .29),
-        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], b, 0, .29),
-        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], a, .29, .95, ('t2v_sla',)),
-        *[Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, *p], (gpu,), .29, .95, ('i2v_sla',))
-          for e, gpu in (('high', b[0]), ('low', b[-1]))],
+        *([] if more else [Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .29)]),
+        Job('t2v_few', few, a, begin, .95, ('t2v_sla',)), expert('high', b[0]), expert('low', b[-1]),
         sheet('t2v_4', a[0], *t2v), sheet('t2v_1', a[-1], *t2v, '--steps', '1'),
         sheet('i2v_4', b[0], *i2v), sheet('i2v_1', b[-1], *i2v, '--steps', '1'),
     ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
@@ -122,7 +114,7 @@ class Chain:
     def launch(self, job):
         job.deadline = self.start + job.end * self.args.seconds
         until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
-        until = {'sample.py': until[:2], 'measure.py': until[:2], 'train_judge.py': []}.get(job.command[0], until)
+        until = until[:2] if job.command[0] in ('sample.py', 'measure.py') else until
         command = [c.format(work=self.args.work) for c in job.command]
         log = open(self.args.work / f'logs/{job.name}.txt', 'ab')
         for rank in range(len(job.gpus)):
@@ -160,8 +152,8 @@ class Chain:
 
     def ready(self, job):
         both = lambda j, name: name in j.name and name in job.name
-        light = lambda j: j.name in ('text', 'judge') or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
-        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name not in ('text', 'judge') for g in j.gpus}
+        light = lambda j: j.name == 'text' or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
+        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
         if self.extra and self.extra.poll() is None:
             busy.add(self.count - 1)
         over = {j.name: j.state not in ('waiting', 'running') for j in self.jobs}
@@ -190,7 +182,7 @@ class Chain:
 
     def run(self):
         args = self.args
-        for name in ('ckpt', 'logs', 'sheets', 'tokenizer', 'judge'):
+        for name in ('ckpt', 'logs', 'sheets', 'tokenizer'):
             (args.work / name).mkdir(parents=True, exist_ok=True)
         args.out.mkdir(parents=True, exist_ok=True)
         if args.state and args.state.exists():
