@@ -36,6 +36,8 @@ var floor0: [Target] {
         .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno"])]),
         .target(name: "CSystem"),
+        // The texts of the CUDA kernels; nothing of CUDA is needed to build them in.
+        .target(name: "CUDAKernels", exclude: ["kernels"]),
     ]
 }
 
@@ -44,6 +46,8 @@ var floor0: [Target] {
 var floor1: [Target] {
     [
         .target(name: "Tensors"),
+        // CUDA's libraries, opened at run time.
+        .target(name: "CUDADriver"),
         .target(name: "Checkpoints", dependencies: ["Tensors"]),
         .target(name: "Text", dependencies: ["CSentencePiece"]),
         .target(name: "Media", dependencies: ["CImages", "CFFmpeg", "CSystem"]),
@@ -58,6 +62,9 @@ var floor2: [Target] {
         .target(name: "Sampling"),
         .target(name: "Wan", dependencies: ["Tensors", "Checkpoints", "Sampling"]),
         .target(name: "CPUBackend", dependencies: ["Tensors", "CKernels", "COpenBLAS"]),
+        // What every operation of a backend must compute, naively and in double precision.
+        .target(name: "OperationChecks", dependencies: ["Tensors"]),
+        .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "CSystem"]),
         .target(name: "Intake", dependencies: ["CSystem"]),
     ]
 }
@@ -113,6 +120,10 @@ var floor5: [Target] {
 var tests: [Target] {
     [
         .target(name: "TestSupport", path: "Tests/TestSupport"),
+        // The operations on a GPU, on a host that has neither Swift nor the media libraries.
+        .executableTarget(
+            name: "dropreel-gpu-check", dependencies: ["CUDABackend", "OperationChecks", "Tensors"],
+            path: "Tests/GPUCheck"),
         test("CheckpointsTests", ["Checkpoints", "Tensors"]),
         test("TextTests", ["Text"]),
         // The process that decodes pictures, without the rest of the program, and what it must not be able to do.
