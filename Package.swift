@@ -81,7 +81,9 @@ var floor3: [Target] {
             dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
         .target(
             name: "Bench",
-            dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "COpenBLAS"]),
+            dependencies: [
+                "Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "CUDABackend", "COpenBLAS",
+            ]),
     ]
 }
 
@@ -106,7 +108,8 @@ var floor5: [Target] {
         .executableTarget(
             name: "dropreel",
             dependencies: [
-                "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "Bench", "CPUBackend",
+                "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "OperationChecks", "Bench", "CPUBackend",
+                "CUDABackend", "CUDADriver",
                 "Media", "Checkpoints", "Tensors", "Wan", "Sampling", "Text",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -134,7 +137,8 @@ var tests: [Target] {
         .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),
         test("FuzzTests", ["FuzzTargets"]),
-        test("CPUBackendTests", ["CPUBackend", "Tensors"]),
+        test("CPUBackendTests", ["CPUBackend", "OperationChecks", "Tensors"]),
+        test("CUDABackendTests", ["CUDABackend", "CUDADriver", "OperationChecks", "Tensors"]),
         test(
             "WanTests",
             ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),

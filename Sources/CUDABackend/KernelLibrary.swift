@@ -38,14 +38,14 @@ final class KernelLibrary: @unchecked Sendable {
         seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
     }
 
-    /// - Parameter shared: bytes of dynamic shared memory that launches ask for.
+    /// - Parameter shared: bytes of dynamic shared memory that launches ask for; then any later one may ask for more.
     func kernel(_ file: KernelFile, _ name: String, shared: Int) throws -> CUDAKernel {
         try lock.withLock {
             if let kernel = kernels[name] { return kernel }
             guard let module = modules[file] else {
                 throw CUDAError(.missing, "no kernels \(file)", hint: "the program is damaged")
             }
-            let kernel = try module.kernel(name, sharedBytes: shared > 48 << 10 ? sharedBytes : 0)
+            let kernel = try module.kernel(name, sharedBytes: shared > 0 ? sharedBytes : 0)
             kernels[name] = kernel
             return kernel
         }

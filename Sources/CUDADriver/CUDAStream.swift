@@ -127,7 +127,7 @@ public final class CUDAStream: @unchecked Sendable {
     public func time(_ body: () throws -> Void) throws -> Double {
         try enter()
         var events: [OpaquePointer] = []
-        defer { events.forEach { _ = driver.eventDestroy($0) } }
+        defer { for event in events { _ = driver.eventDestroy(event) } }
         func mark() throws {
             var event: OpaquePointer?
             try driver.check(driver.eventCreate(&event, 0), "making an event")

@@ -5,7 +5,7 @@ func checkAttention(_ c: Check) throws {
     let shapes = [
         AttentionShape(1, 1, 1, 1), .init(5, 131, 2, 16), .init(101, 300, 1, 40), .init(33, 129, 3, 7),
         .init(1, 1, 1, 128), .init(200, 67, 2, 128), .init(131, 333, 1, 128), .init(70, 70, 3, 64),
-        .init(257, 130, 2, 64), .init(50, 90, 1, 384),
+        .init(257, 130, 2, 64), .init(50, 90, 1, 384), .init(150, 88, 1, 384), .init(131, 200, 1, 192),
     ]
     for s in shapes {
         var random = Values(seed: 7)

@@ -10,7 +10,7 @@ func bf16Tensor(_ values: [Float], _ shape: [Int]) -> HostTensor {
 func checkLinear(_ c: Check) throws {
     let shapes = [
         (1, 1, 1), (7, 13, 5), (67, 131, 37), (13, 400, 70), (130, 33, 259), (1, 256, 96), (128, 64, 128),
-        (129, 72, 136), (300, 1536, 64), (257, 200, 384), (805, 8, 300),
+        (129, 72, 136), (300, 1536, 64), (257, 200, 384), (805, 8, 300), (515, 192, 256),
     ]
     for (m, k, n) in shapes {
         var random = Values(seed: 1)
@@ -35,7 +35,7 @@ func checkLinear(_ c: Check) throws {
     let output = try c.tensor([3, 24], nil, .f32)
     c.backend.linear(try c.tensor([3, 40], x, .f32).tensor, layer, into: output.tensor, .none)
     c.compare("float32 throughout", output, product(x, w, nil, 3, 40, 24), 2e-6, bf16: 2e-6)
-    for (m, k, n) in [(19, 45, 41), (150, 128, 200)] { try checkEpilogues(c, m, k, n) }
+    for (m, k, n) in [(19, 45, 41), (150, 128, 200), (300, 64, 136)] { try checkEpilogues(c, m, k, n) }
 }
 
 private func checkEpilogues(_ c: Check, _ m: Int, _ k: Int, _ n: Int) throws {

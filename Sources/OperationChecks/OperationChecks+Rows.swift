@@ -26,10 +26,9 @@ func checkNorms(_ c: Check) throws {
                 c.compare("\(what) \(n) x \(dim) to \(dtype)", output, reference, 4e-6)
             }
         }
-        try check("layer norm", { c.backend.layerNorm(input.tensor, weight: nil, bias: nil, epsilon: 1e-6, into: $0) })
-        {
-            x, _ in x
-        }
+        try check(
+            "layer norm", { c.backend.layerNorm(input.tensor, weight: nil, bias: nil, epsilon: 1e-6, into: $0) },
+            is: { x, _ in x })
         try check(
             "affine norm",
             { c.backend.layerNorm(input.tensor, weight: w.tensor, bias: b.tensor, epsilon: 1e-6, into: $0) },

@@ -124,6 +124,21 @@ KERNEL attend_plain_bf16(Attention p, int rows) { attend_plain<bf16, false>(p, r
 KERNEL attend_plain_sage_f32(Attention p, int rows) { attend_plain<float, true>(p, rows); }
 KERNEL attend_plain_sage_bf16(Attention p, int rows) { attend_plain<bf16, true>(p, rows); }
 
+/// out `[rows, columns]` = softmax(scale * scores) of each row, scale above zero. One block of 256 threads a row.
+KERNEL softmax_rows(const float *scores, bf16 *out, int columns, float scale) {
+    __shared__ float shared[33];
+    const float *row = scores + (i64)blockIdx.x * columns;
+    float most = -3.402823466e38f, total = 0;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x) most = fmaxf(most, row[i]);
+    most = block_max(most, shared);
+    const float factor = scale * LOG2E;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x) total += exp2_fast((row[i] - most) * factor);
+    const float share = 1.0f / block_sum(total, shared);
+    bf16 *to = out + (i64)blockIdx.x * columns;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x)
+        to[i] = from_float<bf16>(exp2_fast((row[i] - most) * factor) * share);
+}
+
 // MARK: Tensor cores: dim 64 or 128, bf16
 
 /// Rows of D bf16 in chunks of 16 bytes, the low three bits of the place exclusive-or row: no bank conflicts.

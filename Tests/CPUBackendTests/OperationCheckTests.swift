@@ -1,0 +1,12 @@
+import CPUBackend
+import OperationChecks
+import Testing
+
+/// The checks that a GPU must pass, too.
+@Suite struct OperationCheckTests {
+    @Test(arguments: backends) func everyOperation(_ backend: CPUBackend) {
+        var failures: [String] = []
+        let counts = OperationChecks.run(on: backend) { if !$0.passed { failures.append($0.description) } }
+        #expect(failures == [] && counts.passed > 500)
+    }
+}
