@@ -123,10 +123,6 @@ var floor5: [Target] {
 var tests: [Target] {
     [
         .target(name: "TestSupport", path: "Tests/TestSupport"),
-        // The operations on a GPU, on a host that has neither Swift nor the media libraries.
-        .executableTarget(
-            name: "dropreel-gpu-check", dependencies: ["CUDABackend", "OperationChecks", "Tensors"],
-            path: "Tests/GPUCheck"),
         test("CheckpointsTests", ["Checkpoints", "Tensors"]),
         test("TextTests", ["Text"]),
         // The process that decodes pictures, without the rest of the program, and what it must not be able to do.

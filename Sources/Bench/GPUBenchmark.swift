@@ -16,12 +16,15 @@ public struct GPUBenchmark {
         public var slowest: Double
         /// 10^12 operations a second, where they are counted.
         public var teraflops: Double?
+        /// 10^9 bytes a second, where reading and writing is all there is to do.
+        public var gigabytes: Double?
         /// Most bytes of GPU memory during the stage, weights of this stage included.
         public var peakBytes: Int
 
         public var text: String {
-            String(format: "%9.4f s  (%.4f to %.4f)", seconds, fastest, slowest)
-                + (teraflops.map { String(format: "  %6.1f TFLOP/s", $0) } ?? "                ")
+            String(format: "%10.6f s  (%.6f to %.6f)", seconds, fastest, slowest)
+                + (teraflops.map { String(format: "  %6.1f TFLOP/s", $0) }
+                    ?? gigabytes.map { String(format: "  %6.0f GB/s   ", $0) } ?? "                ")
                 + String(format: "  %6.2f GiB  ", Double(peakBytes) / 0x1p30) + name
         }
     }
@@ -33,18 +36,18 @@ public struct GPUBenchmark {
         public var text: String { ([device] + rows.map(\.text)).joined(separator: "\n") }
     }
 
-    private let backend: CUDABackend
-    private let repetitions: Int
+    let backend: CUDABackend
+    let repetitions: Int
     private let weights = RandomWeights()
     /// Called with each row as it is measured.
-    private let report: (Row) -> Void
+    let report: (Row) -> Void
 
     public init(backend: CUDABackend, repetitions: Int = 5, report: @escaping (Row) -> Void) {
         (self.backend, self.repetitions, self.report) = (backend, repetitions, report)
     }
 
     public enum Stage: String, CaseIterable, Sendable {
-        case transformer, decoder
+        case operations, transformer, decoder
         case textEncoder = "text-encoder"
     }
 
@@ -52,6 +55,7 @@ public struct GPUBenchmark {
         var rows: [Row] = []
         for stage in stages {
             switch stage {
+            case .operations: rows += try operations()
             case .transformer: rows += try transformer()
             case .decoder: rows += try decoder()
             case .textEncoder: rows += try textEncoder()
@@ -135,7 +139,7 @@ public struct GPUBenchmark {
 
     // MARK: Measuring
 
-    private func measure(_ name: String, _ operations: Double?, _ body: () throws -> Void) throws -> Row {
+    func measure(_ name: String, _ operations: Double?, _ body: () throws -> Void) throws -> Row {
         try body()
         backend.synchronize()
         backend.resetPeakMemory()

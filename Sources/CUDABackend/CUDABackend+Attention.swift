@@ -13,7 +13,7 @@ extension CUDABackend {
             precondition(bias.dtype == .f32 && (!perQuery || bias.elementCount == heads * queries * keys), "bias")
         }
         if bias == nil, heads == 1, attendByProducts(q, k, v, scale: scale, into: output) { return }
-        let isTensor = (dim == 64 || dim == 128) && canUseTensorCores([q, k, v, output])
+        let isTensor = (dim == 64 || dim == 128) && scale > 0 && canUseTensorCores([q, k, v, output])
         let problem = KernelAttention(
             q: q.address, k: k.address, v: v.address, out: output.address, bias: bias.address,
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
@@ -21,9 +21,10 @@ extension CUDABackend {
             queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
         if isTensor {
             let rows = queries <= 64 ? 64 : 128
+            let isTall = dim == 128 && rows == 128 && prefersTallWarps
             return launch(
-                .attention, "attend_tensor_\(dim)", grid: ((queries + rows - 1) / rows, heads), threads: rows * 2,
-                shared: (rows + 4 * 64) * dim * 2, problem)
+                .attention, "attend_tensor_\(dim)\(isTall ? "_tall" : "")", grid: ((queries + rows - 1) / rows, heads),
+                threads: isTall ? 128 : rows * 2, shared: (rows + 4 * 64) * dim * 2, problem)
         }
         attendPlainly(problem, heads: heads, kernel: "attend_plain_\(q.dtype)")
     }
@@ -61,6 +62,9 @@ extension CUDABackend {
             .attention, kernel, grid: ((queries + rows - 1) / rows, heads), threads: 128, shared: shared, problem,
             Int32(rows))
     }
+
+    /// Where two blocks of 96 KiB fit on a multiprocessor, warps of 32 queries are faster than twice as many of 16.
+    var prefersTallWarps: Bool { device.sharedMemoryPerBlock >= 200 << 10 }
 
     func canUseTensorCores(_ tensors: [Tensor]) -> Bool {
         tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }

@@ -73,11 +73,12 @@ extension CUDABackend {
             return attendPlainly(
                 problem, heads: sizes.heads, kernel: "attend_plain_\(quantized ? "sage_" : "")\(q.dtype)")
         }
-        let wide = sizes.keyBlock == 128
-        let name = quantized ? "attend_tensor_sage" : "attend_tensor_128"
+        let isTall = sizes.keyBlock == 64 && sizes.queryBlock == 128 && prefersTallWarps
+        let form = sizes.keyBlock == 128 ? "_wide" : isTall ? "_tall" : ""
         launch(
-            .attention, name + (wide ? "_wide" : ""), grid: (sizes.queryBlocks, sizes.heads),
-            threads: sizes.queryBlock * 2, shared: (sizes.queryBlock + 256) * 256, problem)
+            .attention, (quantized ? "attend_tensor_sage" : "attend_tensor_128") + form,
+            grid: (sizes.queryBlocks, sizes.heads), threads: isTall ? 128 : sizes.queryBlock * 2,
+            shared: (sizes.queryBlock + 256) * 256, problem)
     }
 
     /// The chosen key blocks, and the mean of k f64 `[heads, dim]`.

@@ -160,6 +160,7 @@ struct Epilogue {
     int kind;
     int rounds_first; // y becomes bf16 before the bias (int8 layers)
 };
+static_assert(sizeof(Epilogue) == 24, "KernelArguments.swift says so, too");
 enum { STORE = 0, SILU = 1, GELU = 2, ACCUMULATE = 3, GATED = 4, MULTIPLY = 5, RESIDUAL = 6 };
 
 template <typename TO> DEVICE TO finished(const TO *out, i64 index, int column, float y, const Epilogue &e) {

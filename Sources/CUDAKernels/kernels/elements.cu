@@ -99,6 +99,7 @@ struct Permutation {
     int extents[8];
     i64 steps[8];
 };
+static_assert(sizeof(Permutation) == 104, "KernelArguments.swift says so, too");
 template <typename T> DEVICE void permute(const T *x, T *out, i64 n, const Permutation &p) {
     EACH(i, n) {
         i64 rest = i, offset = 0;

@@ -14,6 +14,7 @@ struct Window {
     int first, top, left; // input position of tap 0 of output 0
     int out_height, out_width;
 };
+static_assert(sizeof(Window) == 72, "KernelArguments.swift says so, too");
 
 // MARK: Plain
 
