@@ -63,7 +63,10 @@ var floor2: [Target] {
         .target(name: "Wan", dependencies: ["Tensors", "Checkpoints", "Sampling"]),
         .target(name: "CPUBackend", dependencies: ["Tensors", "CKernels", "COpenBLAS"]),
         // What every operation of a backend must compute, naively and in double precision.
-        .target(name: "OperationChecks", dependencies: ["Tensors"]),
+        .target(
+            name: "OperationChecks", dependencies: ["Tensors"],
+            // Naive loops over whole tensors: without the optimiser they would take minutes.
+            swiftSettings: [.unsafeFlags(["-O"])]),
         .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "CSystem"]),
         .target(name: "Intake", dependencies: ["CSystem"]),
     ]

@@ -10,17 +10,17 @@ import Testing
 
     /// What `scripts/install-packages.sh test` fetched, or what this host has.
     private static let compiler = Result {
-        try KernelCompiler(folders: [compilerFolder.path] + CUDAFolders.all)
+        try KernelCompiler(folders: [folder.appending(path: "nvidia/cu13/lib").path] + CUDAFolders.all)
     }
-    private static let compilerFolder = URL(filePath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: ".build/cuda-compiler/nvidia/cu13/lib")
+    private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: ".build/cuda-compiler")
 
     @Test(arguments: KernelSource.all.map(\.name), architectures)
     func compiles(_ name: String, _ architecture: String) throws {
         let source = try #require(KernelSource.all.first { $0.name == name })
-        let code = try Self.compiler.get().compile(
-            name: source.name, source: source.text, headers: KernelSource.headers, architecture: architecture)
+        // Kept from run to run: only what has changed is compiled again.
+        let cache = KernelCache(folder: Self.folder.appending(path: "kernels"))
+        let code = try cache.code(of: source, architecture: architecture, compiler: Self.compiler.get()).code
         #expect(code.starts(with: [0x7F] + Array("ELF".utf8)))
     }
 
