@@ -1,7 +1,8 @@
 """Writes the service's model folder: python export.py --work W --out Models/miniature [--random]
 
 Linears inside blocks.* are stored as int8 in 128 x 128 blocks (`int8_weight`, `scale`), everything else as bf16, norm
-weights as float32. One file serves both noise levels of image to video unless W/ckpt has i2v_high.pt and i2v_low.pt.
+weights as float32. Taken from W/ckpt: t2v_few, i2v_high_few, i2v_low_few, vae, text; where a distilled net is missing, the
+sparse one or the teacher (--names).
 """
 import argparse
 import json
@@ -11,22 +12,24 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from models import DiT, T5Encoder
-from train_vae import build as build_vae
-import train_text
+import nets
+import text
+import train_vae
 
-SIZE = dict(dim=256, ffn=512, heads=2, layers=5, text_dim=128)
+VERSION = '0.3'
 MANIFEST = {
-    'name': 'Dropreel-Mini', 'version': '0.2',
+    'name': 'Dropreel-Mini', 'version': VERSION,
     'modes': {'t2v': {'transformer': 't2v.safetensors'},
-              'i2v': {'high_noise': 'i2v.safetensors', 'low_noise': 'i2v.safetensors'}},
+              'i2v': {'high_noise': 'i2v_high.safetensors', 'low_noise': 'i2v_low.safetensors'}},
     'vae': 'vae.safetensors', 'text_encoder': 'text_encoder.safetensors', 'tokenizer': 'tokenizer',
-    'resolutions': {'144p': {'16:9': [256, 144], '9:16': [80, 144], '4:3': [192, 144], '3:4': [112, 144],
-                             '1:1': [144, 144]}},
-    'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 81}, 'fps': 16,
-    'defaults': {'attention': 'sla', 'sla_topk': 0.5, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
+    'resolutions': {'144p': {'16:9': [256, 144], '9:16': [144, 256], '4:3': [224, 160], '3:4': [160, 224],
+                             '1:1': [192, 192]}},
+    'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 161}, 'fps': 16,
+    'defaults': {'attention': 'sla', 'sla_topk': 0.1, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
                  'boundary': 0.9, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }
+SOURCES = {'t2v': ('t2v_few', 't2v_sla', 't2v'), 'i2v_high': ('i2v_high_few', 'i2v_sla', 'i2v'),
+           'i2v_low': ('i2v_low_few', 'i2v_sla', 'i2v')}
 
 
 def quantise(weight):
@@ -55,34 +58,16 @@ def dit_tensors(net, int8=True):
     return out
 
 
-def dequantised(net):
-    """The net with the exported weights (int8 rounded), for judging what is shipped."""
-    state = {}
-    for name, p in dit_tensors(net).items():
-        if name.endswith('int8_weight'):
-            continue
-        state[name] = p.float()
-    for name, p in net.state_dict().items():
-        if name not in state:
-            q, scale = quantise(p.bfloat16())
-            big = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)[:p.shape[0], :p.shape[1]]
-            state[name] = q.float() * big
-    for name in list(state):
-        if name.endswith('.scale'):
-            del state[name]
-    net.load_state_dict(state)
-    return net
-
-
 def bf16(net):
     return {k: v.bfloat16().contiguous() for k, v in net.state_dict().items()}
 
 
-def load_dit(path, in_dim):
-    s = torch.load(path)
-    net = DiT(in_dim=in_dim, **s.get('size', SIZE))
-    net.load_state_dict(s['net'])
-    return net
+def source(ckpt, name):
+    """The furthest stage of a net that is there."""
+    for candidate in SOURCES[name]:
+        if (ckpt / f'{candidate}.pt').exists():
+            return candidate
+    raise FileNotFoundError(f'{ckpt}: none of {", ".join(SOURCES[name])}')
 
 
 def main(args):
@@ -90,35 +75,36 @@ def main(args):
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     manifest = json.loads(json.dumps(MANIFEST))
-    experts = ['i2v']
-    if (ckpt / 'i2v_high.pt').exists() and (ckpt / 'i2v_low.pt').exists():
-        experts = ['i2v_high', 'i2v_low']
-        manifest['modes']['i2v'] = {'high_noise': 'i2v_high.safetensors', 'low_noise': 'i2v_low.safetensors'}
+    manifest['defaults']['sampler']['i2v'] = args.i2v_sampler
     for old in out.glob('*.safetensors'):
         old.unlink()
-    for name in ('t2v', *experts):
-        in_dim, path = 16 if name == 't2v' else 36, ckpt / f'{name}.pt'
-        net = load_dit(path, in_dim) if path.exists() and not args.random else DiT(in_dim=in_dim, **SIZE)
-        save_file(dit_tensors(net), out / f'{name}.safetensors')
-    vae = build_vae()
-    if not args.random:
-        vae.load_state_dict(torch.load(ckpt / 'vae.pt')['net'])
-    save_file(bf16(vae), out / 'vae.safetensors')
+    made = {}
+    for name in SOURCES:
+        mode = name[:3]
+        if args.random:
+            net, made[name] = nets.build(mode), 'random'
+        else:
+            made[name] = source(ckpt, name)
+            net = nets.load(ckpt / f'{made[name]}.pt', mode)
+        save_file(dit_tensors(net, not args.bf16), out / f'{name}.safetensors', {'from': made[name]})
     shutil.copytree(args.work / 'tokenizer', out / 'tokenizer', dirs_exist_ok=True)
-    pieces = train_text.Tokenizer(out / 'tokenizer').sp.get_piece_size()
-    text = train_text.build(pieces)
-    if not args.random:
-        text.load_state_dict(torch.load(ckpt / 'text.pt')['net'])
-    save_file(bf16(text), out / 'text_encoder.safetensors')
+    vae = train_vae.build() if args.random else train_vae.load(args.work)
+    reader = text.build(len(text.Tokenizer(out / 'tokenizer'))) if args.random else nets.load_text(args.work)
+    save_file(bf16(vae), out / 'vae.safetensors')
+    save_file(bf16(reader), out / 'text_encoder.safetensors')
     (out / 'model.json').write_text(json.dumps(manifest, indent=2) + '\n')
-    for path in sorted(out.rglob('*')):
-        if path.is_file():
-            print(f'{path.stat().st_size:9d} {path.relative_to(out)}')
+    print(made)
+    files = [p for p in sorted(out.rglob('*')) if p.is_file()]
+    for path in files:
+        print(f'{path.stat().st_size:9d} {path.relative_to(out)}')
+    print(f'{sum(p.stat().st_size for p in files) / 2 ** 20:.2f} MiB in all')
 
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
-    p.add_argument('--random', action='store_true')
+    p.add_argument('--i2v_sampler', choices=['ode', 'sde'], default='sde')
+    p.add_argument('--bf16', action='store_true', help='no int8')
+    p.add_argument('--random', action='store_true', help='untrained weights, to try the engine')
     main(p.parse_args())

@@ -23,6 +23,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x):
+        x = x.float()
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
@@ -61,50 +62,57 @@ class SLA(nn.Module):
         super().__init__()
         self.proj_l = nn.Linear(head_dim, head_dim)
 
-    def forward(self, q, k, v, topk, floor=1e-5, blkq=128, blkk=64):
-        """topk 1: all blocks. `floor` is 1e-5; training on part of a clip scales it with the number of tokens."""
-        length, dim = q.shape[-2:]
-        blocks = -(-length // blkk)
+    def forward(self, q, k, v, topk, blkq=128, blkk=64):
+        """q, k, v [B,H,N,D]; the softmax sees int(topk * blocks) key blocks of every query block, at least one."""
+        blocks = -(-q.shape[-2] // blkk)
         count = max(1, min(blocks, int(topk * blocks)))
         if count == blocks:
-            keep, o = None, F.scaled_dot_product_attention(q, k, v)
+            o = F.scaled_dot_product_attention(q, k, v)
         else:
-            with torch.no_grad():
-                pooled_q, pooled_k = _pool(q, blkq), _pool(k - k.mean(-2, keepdim=True), blkk)
-                chosen = (pooled_q @ pooled_k.transpose(-1, -2)).topk(count, -1).indices
-                keep = torch.zeros(*q.shape[:2], pooled_q.shape[-2], blocks, dtype=torch.bool)
-                keep.scatter_(-1, chosen, True)
-            o = _block_sparse(q, k, v, keep, blkq, blkk)
-        pq, pk = q.softmax(-1), k.softmax(-1)
-        linear = pq @ (pk.transpose(-1, -2) @ v) / (floor + pq @ pk.sum(-2)[..., None])
-        return o + self.proj_l(linear), keep
+            o = _block_sparse(q, k, v, choose_blocks(q, k, count, blkq, blkk), blkq, blkk)
+        pq, pk = q.float().softmax(-1).to(v.dtype), k.float().softmax(-1).to(v.dtype)
+        weight = (pq * pk.float().sum(-2, keepdim=True)).sum(-1, keepdim=True)
+        linear = (pq @ (pk.transpose(-1, -2) @ v)) / (1e-5 + weight)
+        return o + self.proj_l(linear.to(v.dtype))
+
+
+@torch.no_grad()
+def choose_blocks(q, k, count, blkq, blkk):
+    """Numbers of the key blocks [B,H,query blocks,count] whose mean agrees best with the query block's mean."""
+    q, k = q.float(), k.float()
+    pooled_q, pooled_k = _pool(q, blkq), _pool(k - k.mean(-2, keepdim=True), blkk)
+    with torch.autocast(q.device.type, enabled=False):
+        return (pooled_q @ pooled_k.transpose(-1, -2)).topk(count, -1).indices
 
 
 def _pool(x, size):
     length = x.shape[-2]
     blocks = -(-length // size)
     total = F.pad(x, (0, 0, 0, blocks * size - length)).unflatten(-2, (blocks, size)).sum(-2)
-    n = torch.full((blocks,), size)
-    n[-1] = length - (blocks - 1) * size
+    last = length - (blocks - 1) * size
+    n = torch.where(torch.arange(blocks, device=x.device) == blocks - 1, float(last), float(size))
     return total / n[:, None]
 
 
-def _block_sparse(q, k, v, keep, blkq, blkk):
-    """Gathers the chosen key blocks of every query block; equal counts per query block."""
+def _block_sparse(q, k, v, chosen, blkq, blkk):
+    """Softmax attention of every query block over the key blocks chosen for it."""
     b, h, length, d = q.shape
-    nq, nk = keep.shape[-2:]
-    count = int(keep[0, 0, 0].sum())
-    index = keep.nonzero(as_tuple=True)[-1].view(b * h, nq * count)
+    nq, count = chosen.shape[-2:]
+    nk = -(-length // blkk)
+    first = torch.arange(b * h, device=q.device).view(-1, 1) * nk
+    index = (chosen.view(b * h, nq * count) + first).flatten()
     qp = F.pad(q, (0, 0, 0, nq * blkq - length)).reshape(b * h * nq, 1, blkq, d)
 
     def gather(x):
-        xp = F.pad(x, (0, 0, 0, nk * blkk - length)).reshape(b * h, nk, blkk, d)
-        return xp[torch.arange(b * h)[:, None], index].reshape(b * h * nq, 1, count * blkk, d)
+        xp = F.pad(x, (0, 0, 0, nk * blkk - length)).reshape(b * h * nk, blkk * d)
+        return xp.index_select(0, index).view(b * h * nq, 1, count * blkk, d)
 
     mask = None
     if nk * blkk != length:
-        position = (index[..., None] * blkk + torch.arange(blkk)).view(b * h * nq, 1, 1, count * blkk)
-        mask = torch.zeros(position.shape).masked_fill_(position >= length, -1e30).expand(-1, -1, blkq, -1)
+        position = chosen[..., None] * blkk + torch.arange(blkk, device=q.device)
+        position = position.view(b * h * nq, 1, 1, count * blkk)
+        mask = torch.zeros(position.shape, dtype=q.dtype, device=q.device).masked_fill(position >= length, -1e30)
+        mask = mask.expand(-1, -1, blkq, -1)
     o = F.scaled_dot_product_attention(qp, gather(k), gather(v), attn_mask=mask)
     return o.reshape(b, h, nq * blkq, d)[:, :, :length]
 
@@ -116,6 +124,8 @@ class AttnOp(nn.Module):
 
 
 class Attention(nn.Module):
+    topk = None  # share of key blocks of SLA; None: dense
+
     def __init__(self, dim, heads, sla):
         super().__init__()
         self.heads = heads
@@ -127,17 +137,21 @@ class Attention(nn.Module):
     def split(self, x):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x, rope, topk=None, floor=1e-5):
-        q, k, v = (self.split(y) for y in (self.norm_q(self.q(x)), self.norm_k(self.k(x)), self.v(x)))
-        q, k = apply_rope(q, *rope), apply_rope(k, *rope)
-        if topk is None:
-            o = F.scaled_dot_product_attention(q, k, v)
-        else:
-            o = self.attn_op.local_attn(q, k, v, topk, floor)[0]
-        return self.o(o.transpose(1, 2).flatten(2))
+    @torch.compiler.disable  # one compiled block for both kinds; SLA's symbolic shapes take longer than they save
+    def attend(self, q, k, v):
+        if self.topk is None:
+            return F.scaled_dot_product_attention(q, k, v)
+        return self.attn_op.local_attn(q, k, v, self.topk)
+
+    def forward(self, x, rope):
+        q, k, v = self.split(self.norm_q(self.q(x))), self.split(self.norm_k(self.k(x))), self.split(self.v(x))
+        q, k = apply_rope(q, *rope).to(v.dtype), apply_rope(k, *rope).to(v.dtype)
+        return self.o(self.attend(q, k, v).transpose(1, 2).flatten(2))
 
     def cross(self, x, text, bias):
-        q, k, v = self.split(self.norm_q(self.q(x))), self.split(self.norm_k(self.k(text))), self.split(self.v(text))
+        v = self.split(self.v(text))
+        q, k = self.split(self.norm_q(self.q(x))).to(v.dtype), self.split(self.norm_k(self.k(text))).to(v.dtype)
+        bias = None if bias is None else bias.to(v.dtype).expand(-1, -1, q.shape[-2], -1)
         return self.o(F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2))
 
 
@@ -152,12 +166,10 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, ffn), nn.GELU('tanh'), nn.Linear(ffn, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim ** 0.5)
 
-    def forward(self, x, e, rope, text, bias, topk=None, floor=1e-5, attended=None):
+    def forward(self, x, e, rope, text, bias):
         e = (self.modulation + e).unbind(1)
         e = [y[:, None] for y in e]
-        if attended is None:
-            attended = self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope, topk, floor)
-        x = x + e[2] * attended
+        x = x + e[2] * self.self_attn(self.norm1(x) * (1 + e[1]) + e[0], rope)
         x = x + self.cross_attn.cross(self.norm3(x), text, bias)
         return x + e[5] * self.ffn(self.norm2(x) * (1 + e[4]) + e[3])
 
@@ -188,12 +200,12 @@ class DiT(nn.Module):
         self.head = Head(dim, out_dim * 4)
         self.ropes = {}
 
-    def rope(self, frames, h, w):
-        key = (tuple(frames), h, w)
+    def rope(self, frames, h, w, device):
+        key = (tuple(frames), h, w, device)
         if key not in self.ropes:
-            if len(self.ropes) > 4096:
+            if len(self.ropes) > 256:
                 self.ropes.clear()
-            self.ropes[key] = rope_cos_sin(rope_table(frames, h, w))
+            self.ropes[key] = tuple(r.clone().to(device) for r in rope_cos_sin(rope_table(frames, h, w)))
         return self.ropes[key]
 
     @staticmethod
@@ -203,39 +215,38 @@ class DiT(nn.Module):
         x = x.view(b, c, t, h // 2, 2, w // 2, 2).permute(0, 2, 3, 5, 1, 4, 6)
         return x.reshape(b, t * (h // 2) * (w // 2), c * 4)
 
-    def forward(self, x, timestep, text, length=None, frames=None, topk=None, rope=None, floor=1e-5, keep=None,
-                attended=()):
-        """x [B,C,T,H,W]; text [B,N,D] (rows past `length` zero; N may be shorter than 512: the missing padding rows
-        are one key whose logit gets log(count)); frames: the latent times of x, default 0..T-1; keep [B,M]: only these
-        tokens, and the answer is tokens [B,M,4 * out_dim] in the order of `patches`; attended: what self attention of
-        the blocks gives, where that is known (None: compute it)."""
+    def text_bias(self, length, rows):
+        """Text may be shorter than 512 rows: the missing padding rows are one key, whose logit gets log(count)."""
+        row = torch.arange(rows + 1, device=length.device)
+        missing = (self.TEXT_LEN - length).float().log()[:, None]
+        bias = torch.where(row < length[:, None], 0., -1e30)
+        return torch.where(row == rows, missing, bias)[:, None, None]
+
+    def forward(self, x, timestep, text, length=None, frames=None, topk=None, probe=None):
+        """x [B,C,T,H,W]; text [B,N,D] (rows past `length` are zero; without `length` all rows are attended to);
+        frames: the latent times of x, default 0..T-1; topk: SLA with that share of key blocks, else dense;
+        probe: a list that gets the tokens behind the second block."""
         b, c, t, h, w = x.shape
         gh, gw = h // 2, w // 2
-        if rope is None:
-            rope = self.rope(range(t) if frames is None else frames, gh, gw)
-        x = self.patches(x)
-        if keep is not None:
-            x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-            rope = [r[keep][:, None] for r in rope]
-        x = self.patch_embedding(x)
-        freq = 10000.0 ** (-torch.arange(128, dtype=torch.float64) / 128)
+        rope = self.rope(range(t) if frames is None else frames, gh, gw, x.device)
+        freq = 10000.0 ** (-torch.arange(128, dtype=torch.float64, device=x.device) / 128)
         angle = timestep.double()[:, None] * freq
-        e = self.time_embedding(torch.cat([angle.cos(), angle.sin()], -1).float())
-        e0 = self.time_projection(e).unflatten(1, (6, -1))
+        with torch.autocast(x.device.type, enabled=False):
+            e = self.time_embedding(torch.cat([angle.cos(), angle.sin()], -1).float())
+            e0 = self.time_projection(e).unflatten(1, (6, -1))
         bias = None
         if length is not None:
+            bias = self.text_bias(length, text.shape[1])
             text = torch.cat([text, torch.zeros_like(text[:, :1])], 1)
-            n = text.shape[1] - 1
-            bias = torch.zeros(b, n + 1)
-            bias.masked_fill_(torch.arange(n + 1)[None] >= length[:, None], -1e30)
-            bias[:, n] = (self.TEXT_LEN - length).float().log().clamp(min=-1e30)
-            bias = bias[:, None, None]
         text = self.text_embedding(text)
+        x = self.patch_embedding(self.patches(x)).float()
         for i, block in enumerate(self.blocks):
-            x = block(x, e0, rope, text, bias, topk, floor, attended[i] if i < len(attended) else None)
-        x = self.head(x, e)
-        if keep is not None:
-            return x.unflatten(-1, (2, 2, self.out_dim)).permute(0, 1, 4, 2, 3).flatten(2)
+            block.self_attn.topk = topk
+            x = block(x, e0, rope, text, bias)
+            if i == 1 and probe is not None:
+                probe.append(x)
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.head(x, e)
         x = x.view(b, t, gh, gw, 2, 2, self.out_dim)
         return x.permute(0, 6, 1, 2, 4, 3, 5).reshape(b, self.out_dim, t, h, w)
 
@@ -372,9 +383,9 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    def __init__(self, dim=8, z=16):
+    def __init__(self, dim=8, z=16, encoder_dim=None):
         super().__init__()
-        self.encoder, self.decoder = Encoder(dim, z * 2), Decoder(dim, z)
+        self.encoder, self.decoder = Encoder(encoder_dim or dim, z * 2), Decoder(dim, z)
         self.conv1, self.conv2 = CausalConv3d(z * 2, z * 2, 1), CausalConv3d(z, z, 1)
 
     def moments(self, video):
@@ -382,18 +393,19 @@ class VAE(nn.Module):
 
     def encode(self, video):
         """Normalised latent (the mean, no sample) of video [B,3,T,H,W] in -1..1."""
-        mean, std = (torch.tensor(c).view(1, -1, 1, 1, 1) for c in (LATENT_MEAN, LATENT_STD))
+        mean, std = (torch.tensor(c, device=video.device).view(1, -1, 1, 1, 1) for c in (LATENT_MEAN, LATENT_STD))
         return (self.moments(video)[0] - mean) * (1 / std)
 
     def decode(self, latent):
-        mean, std = (torch.tensor(c).view(1, -1, 1, 1, 1) for c in (LATENT_MEAN, LATENT_STD))
+        mean, std = (torch.tensor(c, device=latent.device).view(1, -1, 1, 1, 1) for c in (LATENT_MEAN, LATENT_STD))
         return self.decoder(self.conv2(latent / (1 / std) + mean))
 
 
 # ---------------------------------------------------------------- umT5
 
-def relative_buckets(length, buckets=32, max_distance=128):
-    relative = torch.arange(length)[None] - torch.arange(length)[:, None]
+def relative_buckets(length, device=None, buckets=32, max_distance=128):
+    position = torch.arange(length, device=device)
+    relative = position[None] - position[:, None]
     half = buckets // 2
     base = (relative > 0).long() * half
     distance = relative.abs()
@@ -457,7 +469,7 @@ class T5Encoder(nn.Module):
     def forward(self, ids, mask):
         """Rows past the true length are zero."""
         mask = mask.bool()
-        x, buckets = self.token_embedding(ids), relative_buckets(ids.shape[1])
+        x, buckets = self.token_embedding(ids), relative_buckets(ids.shape[1], ids.device)
         for block in self.blocks:
             x = block(x, buckets, mask)
         return self.norm(x) * mask[..., None]

@@ -1,11 +1,12 @@
 """The video VAE.
 
-  python train_vae.py image --work W --minutes 15     encoder and decoder on single frames (64 x 64 crops)
-  python train_vae.py video --work W --minutes 15     decoder on clips, encoder frozen
+  python train_vae.py image --work W --seconds 120     encoder and decoder on single frames
+  python train_vae.py video --work W --seconds 120     decoder on clips, encoder frozen
 
-The encoder uses only the last temporal tap of its convolutions (the others stay zero): latent frame i is the image code
-of video frame 4i, so a data set can be encoded frame by frame. The decoder learns the frames between from a few temporal
-convolutions at low resolution; what it sees of the past is shorter than the training window, so it cannot drift.
+The encoder uses only the last temporal tap of its convolutions (the others stay zero): latent frame i is the code of
+video frame 4i, so clips are drawn and encoded at every fourth frame only. The decoder learns the frames between from a
+few temporal convolutions; together they see fewer latent frames of the past than a training clip has, so that long films
+do not drift.
 """
 import argparse
 from pathlib import Path
@@ -14,17 +15,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import Average, Clock, Log, save
+from common import Average, Clock, Group, Log, Optimiser, budget, load_weights, rate, save, weights
+from data import Pictures, draw_clips, photographs
 from models import CausalConv3d, LATENT_MEAN, LATENT_STD, VAE
 from vae_init import transform_codec
 import world
 
+BASE = dict(dim=12, encoder_dim=12)
 TEMPORAL = ('decoder.conv1', 'decoder.upsamples.3.time_conv', 'decoder.upsamples.4.residual.2',
-            'decoder.upsamples.7.time_conv', 'decoder.upsamples.8.residual.2')
+            'decoder.upsamples.4.residual.6', 'decoder.upsamples.7.time_conv', 'decoder.upsamples.8.residual.2',
+            'decoder.upsamples.8.residual.6', 'decoder.upsamples.9.residual.2')
+CLIP = 33  # frames of a training clip of the decoder
 
 
-def build(dim=8):
-    vae = VAE(dim)
+def build(**sizes):
+    vae = VAE(**(sizes or BASE))
     with torch.no_grad():
         for name, m in vae.named_modules():
             if isinstance(m, CausalConv3d):
@@ -39,187 +44,237 @@ def build(dim=8):
     return vae
 
 
+def load(work, device='cpu', name='vae'):
+    """The trained VAE; what was saved by `image` until `video` has written its own."""
+    path = work / f'ckpt/{name}.pt'
+    state = torch.load(path if path.exists() else work / 'ckpt/vae_image.pt')['net']
+    return load_weights(build(), state).to(device).eval().requires_grad_(False)
+
+
 def loss_of(got, want):
-    """L1 with gradients and a coarse scale; [N,3,H,W]."""
+    """Squares and magnitudes with gradients and a coarse scale; [N,3,H,W]."""
     d = got - want
     edges = (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
-    return d.abs().mean() + .5 * edges + .5 * F.avg_pool2d(d, 4).abs().mean() + 2 * d.square().mean()
+    return d.abs().mean() + .3 * edges + .5 * F.avg_pool2d(d, 4).abs().mean() + 6 * d.square().mean()
 
 
 def psnr(got, want):
     return (10 * torch.log10(4 / (got.clamp(-1, 1) - want).square().mean((1, 2, 3)))).mean().item()
 
 
-def image_pool(seed, count):
-    rng = np.random.default_rng(seed)
-    pool = []
-    for i in range(count):
-        if i % 2:
-            image = world.photo(rng)
-        else:
-            a = world.sample_attributes(rng)
-            image = world.Scene(a, rng).frame(float(rng.uniform(0, 60 if a['fade'] else 80)))
-        pool.append((np.clip(image, 0, 1) * 255 + .5).astype(np.uint8))
-    return torch.from_numpy(np.stack(pool))
+class Frames:
+    """Single frames as bytes on the device: rendered scenes in one half, photographs and textures in the other."""
+    SHAPE = (144, 256)
+
+    def __init__(self, group, count, photos, seed, split='train'):
+        self.device, self.rng, self.split = group.device, np.random.default_rng([seed, group.rank]), split
+        self.pictures = Pictures(photos, self.device, seed * 100 + group.rank)
+        self.rows = [torch.zeros(count, 3, 144, 256, dtype=torch.uint8, device=self.device),
+                     torch.zeros(count, 3, *world.pictures.canvas_size(*self.SHAPE), dtype=torch.uint8, device=self.device)]
+        self.next = 0
+        for _ in range(-(-count // 8)):
+            self.add()
+
+    @torch.no_grad()
+    def add(self, count=8):
+        at = slice(self.next, min(self.next + count, len(self.rows[0])))
+        n = at.stop - at.start
+        moments = sorted(float(self.rng.uniform(0, 80)) for _ in range(2))
+        scenes = world.sample_scenes(self.rng, -(-n // 2), self.split)
+        drawn = world.render(scenes, moments, 81, *self.SHAPE, self.device).flatten(0, 1)[:n]
+        self.rows[0][at] = (drawn.clamp(0, 1) * 255).round().byte()
+        drawn = self.pictures(n, *self.SHAPE, shares=(.75, .25, 0.))
+        self.rows[1][at] = (drawn.clamp(0, 1) * 255).round().byte()
+        self.next = at.stop % len(self.rows[0])
+
+    def draw(self, count, height, width):
+        """[count,3,height,width] in -1..1, both kinds in turn."""
+        out = []
+        for kind in (0, 1):
+            pool = self.rows[kind]
+            for i in self.rng.integers(len(pool), size=(count + 1 - kind) // 2):
+                y = int(self.rng.integers(pool.shape[-2] - height + 1))
+                x = int(self.rng.integers(pool.shape[-1] - width + 1))
+                piece = pool[i, :, y:y + height, x:x + width]
+                out.append(piece.flip(-1) if self.rng.random() < .5 else piece)
+        return torch.stack(out).float() / 127.5 - 1
 
 
-def unit(u8):
-    return u8.float() / 127.5 - 1
+def decode_frame(vae, mean):
+    return vae.decoder(vae.conv2(mean))[:, :, 0]
 
 
-def crops(pool, rng, count, size):
-    out = []
-    for _ in range(count):
-        i, y, x = rng.integers(len(pool)), rng.integers(pool.shape[-2] - size + 1), rng.integers(pool.shape[-1] - size + 1)
-        c = pool[i, ..., y:y + size, x:x + size]
-        out.append(c.flip(-1) if rng.random() < .5 else c)
-    return unit(torch.stack(out))
-
-
-def train_image(args):
-    pool, test = image_pool(1, args.pool), image_pool(2, 24)
+def train_image(args, group):
+    frames = Frames(group, args.pool, photographs(args.photos), 1)
+    test = Frames(group, 16, photographs(args.photos), 2, 'held')
+    test = [(test.rows[k][:, :, :144, :256].float() / 127.5 - 1) for k in (0, 1)]
+    path = args.work / 'ckpt/vae_image_state.pt'
+    state = torch.load(path, weights_only=False) if path.exists() else None
     vae = build()
-    state_path = args.work / 'ckpt/vae_image_state.pt'
-    if not state_path.exists():
-        transform_codec(vae, crops(pool, np.random.default_rng(0), 200, 64))
+    if state:
+        vae.load_state_dict(state['net'])
+    elif group.main:
+        torch.set_num_threads(args.threads)
+        transform_codec(vae, frames.draw(200, 64, 64).cpu())
+    vae.to(group.device)
+    group.same(vae)
     ema = Average(vae, .998)
-    opt = torch.optim.Adam(vae.parameters(), 1e-3, betas=(.9, .98))
-    step, spent = 0, 0.
-    if state_path.exists():
-        s = torch.load(state_path, weights_only=False)
-        vae.load_state_dict(s['net']), ema.net.load_state_dict(s['ema']), opt.load_state_dict(s['opt'])
-        step, spent, ema.n = s['step'], s['spent'], s['step']
-    clock, rng = Clock(args.minutes, spent), np.random.default_rng(100 + step)
-    log = Log(args.work / 'logs/vae_image.csv', ['step', 'seconds', 'loss', 'kl', 'psnr_scene', 'psnr_photo'])
-    total = kl_total = n = 0
-    while clock.progress < 1:
-        for g in opt.param_groups:
-            g['lr'] = clock.rate(1.5e-3, step)
-        x = crops(pool, rng, args.batch, 64)
+    step, spent = (state['step'], state['spent']) if state else (0, 0.)
+    if state:
+        ema.net.load_state_dict(state['ema'])
+        ema.n = step
+    optimiser, clock = Optimiser([vae], args.rate, group), Clock(budget(args) + spent, spent, group)
+    log = Log(args.work / 'logs/vae_image.csv', ['step', 'seconds', 'loss', 'kl', 'psnr_scene', 'psnr_photo'], not group.main)
+    sums, n = torch.zeros(2, device=group.device), 0
+    while (progress := clock.progress()) < 1:
+        whole = step % 2
+        x = frames.draw(args.batch // 2 if whole else args.batch, *(args.whole if whole else (args.crop, args.crop)))
         mu, logvar = vae.moments(x[:, :, None])
         logvar = logvar.clamp(-12, 4)
         kl = .5 * (mu.square() + logvar.exp() - 1 - logvar).mean()
-        y = vae.decoder(vae.conv2(mu + (.5 * logvar).exp() * torch.randn_like(mu)))[:, :, 0]
-        loss = loss_of(y, x)
-        opt.zero_grad()
+        loss = loss_of(decode_frame(vae, mu + (.5 * logvar).exp() * torch.randn_like(mu)), x)
         (loss + args.kl * kl).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.)
-        opt.step()
-        ema.update(vae)
-        step, n, total, kl_total = step + 1, n + 1, total + loss.item(), kl_total + kl.item()
-        if step % 100 == 0 or step == 1:
+        optimiser.step(rate(progress, step, 100, .3))
+        ema.update()
+        sums += torch.stack([loss, kl]).detach()
+        step, n = step + 1, n + 1
+        if step % 4 == 0:
+            frames.add()
+        if step % args.every == 0 and group.main:
             with torch.no_grad():
-                x = unit(test)
-                y = ema.net.decoder(ema.net.conv2(ema.net.moments(x[:, :, None])[0]))[:, :, 0]
-            log(step, int(clock.spent), total / n, kl_total / n, psnr(y[::2], x[::2]), psnr(y[1::2], x[1::2]))
-            total = kl_total = n = 0
-            save(state_path, net=vae.state_dict(), ema=ema.net.state_dict(), opt=opt.state_dict(), step=step, spent=clock.spent)
-    vae = ema.net
-    fold(vae, pool)
-    save(args.work / 'ckpt/vae_image.pt', net={k: v.bfloat16().float() for k, v in vae.state_dict().items()})
+                quality = [psnr(decode_frame(ema.net, ema.net.moments(x[:, :, None])[0]), x) for x in test]
+            log(step, int(clock.spent), *(sums / n).tolist(), *quality)
+            sums, n = torch.zeros(2, device=group.device), 0
+            save(path, net=vae.state_dict(), ema=ema.net.state_dict(), step=step, spent=clock.spent)
+    if group.main:
+        fold(ema.net, frames)
+        save(args.work / 'ckpt/vae_image.pt', net=weights(ema.net))
 
 
 @torch.no_grad()
-def fold(vae, pool):
+def fold(vae, frames):
     """Folds an affine map into conv1 and conv2 so that latents have the mean and deviation Wan's constants expect."""
-    mu = torch.cat([vae.moments(unit(pool[i:i + 8])[:, :, None])[0] for i in range(0, 200, 8)])
+    mu = torch.cat([vae.moments(frames.draw(24, 144, 256)[:, :, None])[0] for _ in range(12)])
     mean, std = mu.mean((0, 2, 3, 4)), mu.std((0, 2, 3, 4))
     z = len(mean)
-    print('latent std before folding', std.tolist())
-    k = torch.tensor(LATENT_STD) / std
-    shift = torch.tensor(LATENT_MEAN) - mean * k
+    print('latent deviation before folding', [round(v, 3) for v in std.tolist()])
+    k = torch.tensor(LATENT_STD, device=mu.device) / std
+    shift = torch.tensor(LATENT_MEAN, device=mu.device) - mean * k
     vae.conv1.weight[:z] *= k.view(-1, 1, 1, 1, 1)
     vae.conv1.bias[:z] = vae.conv1.bias[:z] * k + shift
     vae.conv2.bias -= (vae.conv2.weight[:, :, 0, 0, 0] @ (shift / k))
     vae.conv2.weight /= k.view(1, -1, 1, 1, 1)
 
 
-def clip_pool(seed, count, photos):
-    rng, pool = np.random.default_rng(seed), []
-    for i in range(count):
-        if i % 2:
-            item = world.Still(world.sample_attributes(rng, True), rng, photos)
-        else:
-            item = world.Scene(world.sample_attributes(rng), rng)
-        pool.append(np.stack([(np.clip(item.frame(f), 0, 1) * 255 + .5).astype(np.uint8) for f in range(world.FRAMES)], 1))
-    return torch.from_numpy(np.stack(pool))
+class Clips:
+    """Whole clips as bytes on the device, scenes and stills in turn."""
+
+    def __init__(self, group, count, photos, seed, split='train', shape=(144, 256), chunk=8):
+        self.device, self.rng, self.split = group.device, np.random.default_rng([seed, group.rank]), split
+        self.pictures, self.shape = Pictures(photos, self.device, seed * 100 + group.rank), shape
+        self.rows = torch.zeros(count, 3, CLIP, *shape, dtype=torch.uint8, device=self.device)
+        self.next, self.turn, self.chunk = 0, 0, chunk
+        for _ in range(-(-count // chunk)):
+            self.add()
+
+    @torch.no_grad()
+    def add(self):
+        at = slice(self.next, min(self.next + self.chunk, len(self.rows)))
+        n, kind = at.stop - at.start, ('scene', 'still')[self.turn % 2]
+        items = world.sample_stills(self.rng, n) if kind == 'still' else world.sample_scenes(self.rng, n, self.split)
+        total = int(self.rng.choice([33, 49, 81, 81, 81, 121]))
+        first = 4 * int(self.rng.integers(0, (total - CLIP) // 4 + 1))
+        clips = draw_clips(items, kind, range(first, first + CLIP), total, *self.shape, self.device, self.pictures)
+        self.rows[at] = (clips * 255).round().byte().transpose(1, 2)
+        self.next, self.turn = at.stop % len(self.rows), self.turn + 1
+
+    def draw(self, count, size):
+        out = []
+        for i in self.rng.integers(len(self.rows), size=count):
+            y = 8 * int(self.rng.integers((self.rows.shape[-2] - size) // 8 + 1))
+            x = 8 * int(self.rng.integers((self.rows.shape[-1] - size) // 8 + 1))
+            piece = self.rows[i, :, :, y:y + size, x:x + size]
+            out.append(piece.flip(-1) if self.rng.random() < .5 else piece)
+        return torch.stack(out).float() / 127.5 - 1
 
 
-def train_video(args):
-    photos = world.load_photos(args.work / 'photos/train')
-    pool, test = clip_pool(3, args.pool, photos), clip_pool(4, 4, photos)
-    vae = build()
-    vae.load_state_dict(torch.load(args.work / 'ckpt/vae_image.pt')['net'])
+def train_video(args, group):
+    photos = photographs(args.photos)
+    clips = Clips(group, args.pool, photos, 3)
+    test = Clips(group, 8, photos, 4, 'held', chunk=4).rows[..., 40:104, 60:188].float() / 127.5 - 1
+    vae = load_weights(build(), torch.load(args.work / 'ckpt/vae_image.pt')['net'])
     with torch.no_grad():  # start by fading from one latent frame to the next
         for name, m in vae.decoder.named_modules():
             if name.endswith('time_conv'):
                 half = m.weight[:m.in_channels]
                 half[:, :, 1], half[:, :, 2] = half[:, :, 2] / 2, half[:, :, 2] / 2
-    state_path = args.work / 'ckpt/vae_video_state.pt'
+    path = args.work / 'ckpt/vae_video_state.pt'
+    state = torch.load(path, weights_only=False) if path.exists() else None
+    step, spent = (state['step'], state['spent']) if state else (0, 0.)
+    if state:
+        vae.load_state_dict(state['net'])
+    vae.to(group.device)
     for part in (vae.encoder, vae.conv1, vae.conv2):  # conv2 holds the folded scales
         part.requires_grad_(False)
-    ema = Average(vae, .98)
-    params = [p for p in vae.parameters() if p.requires_grad]
-    opt = torch.optim.Adam(params, 1e-3, betas=(.9, .98))
-    step, spent = 0, 0.
-    if state_path.exists():
-        s = torch.load(state_path, weights_only=False)
-        vae.load_state_dict(s['net']), ema.net.load_state_dict(s['ema']), opt.load_state_dict(s['opt'])
-        step, spent, ema.n = s['step'], s['spent'], s['step']
-    clock, rng = Clock(args.minutes, spent), np.random.default_rng(300 + step)
-    log = Log(args.work / 'logs/vae_video.csv', ['step', 'seconds', 'loss', 'psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last'])
-    total = n = 0
-    while clock.progress < 1:
-        for g in opt.param_groups:
-            g['lr'] = clock.rate(3e-4, step, 20)
-        u = rng.random()
-        frames, size, batch = (5, 64, 4) if u < .25 else ((29, 48, 1) if u < .9 else (45, 40, 1))
-        first = int(rng.integers(0, (world.FRAMES - frames) // 4 + 1)) * 4
-        x = crops(pool[:, :, first:first + frames], rng, batch, size)
+    ema = Average(vae, .995)
+    if state:
+        ema.net.load_state_dict(state['ema'])
+        ema.n = step
+    still = [m for n, m in vae.decoder.named_modules() if isinstance(m, CausalConv3d) and m.last_tap and m.kernel_size[0] == 3]
+    optimiser, clock = Optimiser([vae.decoder], args.rate / 2, group), Clock(budget(args) + spent, spent, group)
+    log = Log(args.work / 'logs/vae_video.csv', ['step', 'seconds', 'loss', 'psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last'], not group.main)
+    total, n = torch.zeros((), device=group.device), 0
+    in_time = lambda v: v.transpose(1, 2).flatten(0, 1)
+    while (progress := clock.progress()) < 1:
+        x = clips.draw(args.batch, args.crop)
         with torch.no_grad():
             z = vae.encode(x)
-        z = z + args.noise * torch.randn_like(z) * rng.random()
+            z = z + args.noise * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, 1, device=z.device)
         y = vae.decode(z)
-        fold_time = lambda v: v.transpose(1, 2).flatten(0, 1)
         d = y - x
-        loss = loss_of(fold_time(y), fold_time(x)) + .5 * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
-        opt.zero_grad()
+        loss = loss_of(in_time(y), in_time(x)) + .5 * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.)
-        opt.step()
+        optimiser.step(rate(progress, step, 50, .3))
         with torch.no_grad():
-            for name, m in vae.named_modules():
-                if name.startswith('decoder') and isinstance(m, CausalConv3d) and m.last_tap and m.kernel_size[0] == 3:
-                    m.weight[:, :, :2] = 0
-        ema.update(vae)
-        step, n, total = step + 1, n + 1, total + loss.item()
-        if step % 50 == 0 or step == 1:
+            for m in still:
+                m.weight[:, :, :2] = 0
+        ema.update()
+        step, n, total = step + 1, n + 1, total + loss.detach()
+        if step % 8 == 0:
+            clips.add()
+        if step % args.every == 0 and group.main:
             with torch.no_grad():
-                x = unit(test[..., 40:104, 60:188])
-                y = ema.net.decode(ema.net.encode(x))
-            p = [psnr(y[:, :, f], x[:, :, f]) for f in range(world.FRAMES)]
-            log(step, int(clock.spent), total / n, p[0], float(np.mean(p[4::4])), float(np.mean(p[2::4])), float(np.mean(p[-8:])))
-            total = n = 0
-            save(state_path, net=vae.state_dict(), ema=ema.net.state_dict(), opt=opt.state_dict(), step=step, spent=clock.spent)
-            save(args.work / 'ckpt/vae.pt', net=ema.net.state_dict())
+                y = ema.net.decode(ema.net.encode(test))
+            p = [psnr(y[:, :, f], test[:, :, f]) for f in range(CLIP)]
+            log(step, int(clock.spent), (total / n).item(), p[0], float(np.mean(p[4::4])), float(np.mean(p[2::4])), float(np.mean(p[-8:])))
+            total, n = torch.zeros((), device=group.device), 0
+            save(path, net=vae.state_dict(), ema=ema.net.state_dict(), step=step, spent=clock.spent)
+            save(args.work / 'ckpt/vae.pt', net=weights(ema.net))
+    if group.main:
+        save(args.work / 'ckpt/vae.pt', net=weights(ema.net))
 
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
     p.add_argument('stage', choices=['image', 'video'])
     p.add_argument('--work', type=Path, required=True)
-    p.add_argument('--minutes', type=float, default=15)
-    p.add_argument('--pool', type=int, default=0)
-    p.add_argument('--batch', type=int, default=16)
-    p.add_argument('--kl', type=float, default=1e-3)
+    p.add_argument('--photos', type=Path)
+    p.add_argument('--seconds', type=float, default=300)
+    p.add_argument('--until', type=float, help='stop at this time (seconds since 1970)')
+    p.add_argument('--pool', type=int)
+    p.add_argument('--batch', type=int)
+    p.add_argument('--crop', type=int)
+    p.add_argument('--whole', type=int, nargs=2, default=(144, 256))
+    p.add_argument('--rate', type=float, default=3e-3)
+    p.add_argument('--kl', type=float, default=3e-4)
     p.add_argument('--noise', type=float, default=.1)
-    p.add_argument('--threads', type=int, default=2)
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    if args.stage == 'image':
-        args.pool = args.pool or 1000
-        train_image(args)
-    else:
-        args.pool = args.pool or 60
-        train_video(args)
+    p.add_argument('--every', type=int, default=100)
+    p.add_argument('--threads', type=int, default=8)
+    args, group = p.parse_args(), Group()
+    torch.manual_seed(group.rank)
+    torch.backends.cudnn.benchmark = True
+    image = args.stage == 'image'
+    args.pool, args.batch = args.pool or (1600 if image else 160), args.batch or (32 if image else 8)
+    args.crop = args.crop or (128 if image else 96)
+    (train_image if image else train_video)(args, group)
+    group.close()

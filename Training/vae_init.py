@@ -75,7 +75,7 @@ def transform_codec(vae, images, residual=.15):
         keep = min(conv.out_channels, 4 * meaningful)
         last = len(features) == 2
         if last:
-            keep = conv.out_channels // 2 - 1
+            keep = min(conv.out_channels // 2 - 1, vae.conv2.in_channels)
         h = x[:, :, 0]
         features.append(h[:, :meaningful])
         basis, mean = _pca(_patches(h[:, :meaningful]), keep)

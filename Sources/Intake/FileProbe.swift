@@ -7,6 +7,8 @@ public enum Completeness: Hashable, Sendable {
     case incomplete(reason: String)
     /// It can never become an input.
     case broken(reason: String, hint: String)
+    /// The decode is still going on elsewhere; look again.
+    case undecided
 }
 
 /// What a close look at an unmoving file found.
@@ -18,6 +20,8 @@ public enum ProbeResult: Hashable, Sendable {
     /// Nobody seems to write, but part of it is missing.
     case incomplete(reason: String)
     case broken(reason: String, hint: String)
+    /// Its decode still goes on.
+    case undecided
     /// It changed since it was observed.
     case changed
     /// It is gone.
@@ -74,6 +78,7 @@ public struct FileProbe: Sendable {
         switch completeness {
         case .complete: return Finding(.complete, knowsWriters: knows)
         case .incomplete(let reason): return Finding(.incomplete(reason: reason), knowsWriters: knows)
+        case .undecided: return Finding(.undecided, knowsWriters: knows)
         case .broken(let reason, let hint): return Finding(.broken(reason: reason, hint: hint), knowsWriters: knows)
         }
     }

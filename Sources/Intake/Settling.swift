@@ -167,6 +167,9 @@ public struct Settling: Sendable {
             entry.state = .settling
             entry.since = now
             entry.lookAt = now + options.quietPeriod
+        case .undecided:
+            entry.state = .settling
+            entry.lookAt = now + Self.pauseUndecided
         case .beingWritten:
             entry.state = .beingWritten
             entry.lookAt = now + options.quietPeriod
@@ -192,6 +195,9 @@ public struct Settling: Sendable {
         keep(file.path, entry)
         return entry.state
     }
+
+    /// Until a decode that goes on is asked after again, in seconds.
+    static let pauseUndecided = 0.25
 
     /// Grows with every look, up to a minute.
     private static func pause(_ quietPeriod: Double, looks: Int) -> Double {

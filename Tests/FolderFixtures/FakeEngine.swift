@@ -77,6 +77,8 @@ public final class FakeEngine: VideoGenerating {
 }
 
 /// Pictures of the tests: `IMG` + anything + `END` is complete, without the end incomplete, anything else broken.
+/// `IMG trouble <path>;` cannot be looked at for as long as there is a file at that path, and `IMG slow <path>;` takes
+/// until it is gone.
 public struct FakeInspector: ImageInspecting {
     public init() {}
 
@@ -84,6 +86,16 @@ public struct FakeInspector: ImageInspecting {
         guard let bytes = try? Data(contentsOf: snapshot) else { return .incomplete }
         guard bytes.starts(with: Data("IMG".utf8)) else {
             return .broken(ServiceError(.badInput, "This is no picture.", hint: "Save it as JPEG or PNG."))
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        if let obstacle = text.firstMatch(of: /trouble ([^;]+);/)?.1,
+            FileManager.default.fileExists(atPath: String(obstacle))
+        {
+            return .broken(
+                ServiceError(.interrupted, "The process that decodes pictures was ended.", hint: "It is tried again."))
+        }
+        if let obstacle = text.firstMatch(of: /slow ([^;]+);/)?.1 {
+            while FileManager.default.fileExists(atPath: String(obstacle)) { usleep(5_000) }
         }
         return bytes.suffix(3) == Data("END".utf8) ? .complete(width: 64, height: 64) : .incomplete
     }

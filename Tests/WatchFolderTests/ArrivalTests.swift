@@ -52,6 +52,34 @@ struct ArrivalTests {
         #expect(folder.text("inbox/_failed/cat.jpg.ERROR.txt").split(separator: "\r\n").count == 2)
     }
 
+    @Test("a picture that cannot be looked at for the host's own trouble waits, and is taken when the trouble is over")
+    func hostTrouble() throws {
+        let folder = try FolderHarness()
+        let obstacle = folder.layout.state.appendingPathComponent("obstacle").path
+        #expect(FileManager.default.createFile(atPath: obstacle, contents: nil))
+        try folder.drop("cat.prompt", "a cat")
+        try folder.drop("cat.jpg", "IMG trouble \(obstacle); END")
+        try folder.until("told in STATUS") { folder.status.contains("cat.jpg: incomplete: The process") }
+        try folder.throughout { folder.jobCount == 0 && !folder.exists("inbox/_failed/cat.jpg") }
+        try FileManager.default.removeItem(atPath: obstacle)
+        try folder.untilIdle(films: 1)
+    }
+
+    @Test("a picture that takes long to try holds up nothing else, and is taken when it is through")
+    func slowPicture() throws {
+        let folder = try FolderHarness()
+        let obstacle = folder.layout.state.appendingPathComponent("obstacle").path
+        #expect(FileManager.default.createFile(atPath: obstacle, contents: nil))
+        try folder.drop("cat.prompt", "a cat")
+        try folder.drop("cat.jpg", "IMG slow \(obstacle); END")
+        try folder.drop("dog.prompt", "a dog")
+        try folder.until("the other film") { folder.outputs().contains { $0.hasPrefix("dog_") } }
+        #expect(!folder.outputs().contains { $0.hasPrefix("cat_") })
+        try FileManager.default.removeItem(atPath: obstacle)
+        try folder.untilIdle(films: 2)
+        #expect(folder.outputs().contains { $0.hasPrefix("cat_i2v_") })
+    }
+
     @Test("behaviour 3: create, close at nothing, reopen, write makes one job")
     func reopenedCopy() throws {
         let folder = try FolderHarness()

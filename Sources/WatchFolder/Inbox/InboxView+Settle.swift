@@ -7,7 +7,7 @@ extension InboxView {
     /// time is over stays due.
     /// - Throws: `ServiceError` of code `noSpace` when there is no room for copies.
     mutating func settle(
-        into folder: SafeRoot, layout: ServiceLayout, inspector: any ImageInspecting, at now: Double,
+        into folder: SafeRoot, layout: ServiceLayout, desk: InspectionDesk, at now: Double,
         isOutOfTime: () -> Bool
     ) throws {
         for file in settling.due(at: now) {
@@ -47,7 +47,9 @@ extension InboxView {
                     default: return .broken(reason: error.message, hint: error.hint)
                     }
                 }
-                let verdict = try Self.examine(name, copy: copy, layout: layout, inspector: inspector)
+                let verdict = try Self.examine(name, copy: copy) {
+                    desk.verdict(on: layout.snapshot($0), within: Self.patience)
+                }
                 if verdict == .complete { snapshot = copy }
                 return verdict
             }
@@ -59,16 +61,24 @@ extension InboxView {
         }
     }
 
+    /// How long one look waits for the decode of a picture, in seconds; nearly all are done by then.
+    private static let patience = 0.25
+
     /// Whether the copy of a settled file is whole.
+    ///
+    /// - Parameter inspect: the verdict on the copy with this digest; nil while it is still being tried.
     static func examine(
-        _ name: DropName, copy: Snapshot, layout: ServiceLayout, inspector: any ImageInspecting
+        _ name: DropName, copy: Snapshot, inspect: (String) -> ImageVerdict?
     ) throws -> Completeness {
         guard name.kind == .image else { return .complete }
-        switch inspector.inspect(layout.snapshot(copy.sha256)) {
+        switch inspect(copy.sha256) {
+        case nil: return .undecided
         case .complete: return .complete
         case .incomplete: return .incomplete(reason: "the picture ends in the middle")
         case .broken(let error):
             if error.code == .noSpace { throw error }
+            // The host's trouble, not the picture's: another look, until the time for incomplete files is over.
+            if error.code.isRetryable { return .incomplete(reason: error.message) }
             return .broken(reason: error.message, hint: error.hint)
         }
     }

@@ -94,8 +94,8 @@ extension Service {
                 if error.code == .noSpace { throw Self.serviceError(error) }
                 throw ServiceError(.badInput, error.message, hint: error.hint)
             }
-            switch try InboxView.examine(name, copy: copy, layout: desk, inspector: inspector) {
-            case .complete: break
+            switch try InboxView.examine(name, copy: copy, inspect: { inspector.inspect(desk.snapshot($0)) }) {
+            case .complete, .undecided: break
             case .incomplete(let reason):
                 throw ServiceError(
                     .badInput, "\(name.name) is not complete: \(reason).", hint: "Copy it again if nothing moves.")

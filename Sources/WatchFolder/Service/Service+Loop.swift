@@ -31,7 +31,7 @@ extension Service {
             let settleEnd = clock.uptime() + Self.share
             guarded("settling") {
                 try view.settle(
-                    into: snapshotRoot, layout: layout, inspector: inspector, at: clock.uptime(),
+                    into: snapshotRoot, layout: layout, desk: inspections, at: clock.uptime(),
                     isOutOfTime: { [clock] in clock.uptime() >= settleEnd })
             }
             guarded("check") { try answerChecks(until: clock.uptime() + Self.share) }

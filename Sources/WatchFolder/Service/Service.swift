@@ -11,6 +11,7 @@ public final class Service {
     let ledger: any Ledger
     let models: ModelCatalogue
     let inspector: any ImageInspecting
+    let inspections: InspectionDesk
     let filmReader: (any FilmMetadataReading)?
     let clock: any ServiceClock
     let logger: Logger
@@ -75,6 +76,7 @@ public final class Service {
         self.options = options
         self.models = models
         self.inspector = inspector
+        inspections = InspectionDesk(inspector: inspector)
         self.filmReader = filmReader
         self.clock = clock
         self.logger = logger

@@ -1,0 +1,243 @@
+"""Runs the stages side by side on the GPUs of one host, each within its share of the time.
+
+  python chain.py first  --work W --out O --seconds 420 --photos P       VAE, text, text-to-video teacher
+  python chain.py second --work W --out O --seconds 480 --photos P --state S     both teachers
+  python chain.py third  --work W --out O --seconds 480 --photos P --state S     sparse attention, distillation, experts
+
+`S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
+queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
+nothing; every half minute and at the end the nets, logs and sheets are copied to `O`.
+"""
+import argparse
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class Job:
+    """`begin` and `end` are shares of the part's time with four GPUs; `gpus` names them."""
+    name: str
+    command: list
+    gpus: tuple
+    begin: float
+    end: float
+    needs: tuple = ()
+    processes: list = field(default_factory=list)
+    state: str = 'waiting'
+    deadline: float = 0.
+
+
+def plan(part, photos, count):
+    """The jobs of a part on four GPUs or on two, and the files it leaves."""
+    p, four = ['--photos', photos] if photos else [], count >= 4
+    if four:
+        a, b = (0, 1), (2, 3)
+    else:
+        a, b = (0,), (1,)
+    last = b[-1]
+
+    def sheet(name, gpu, mode, *more, needs=()):
+        command = ['sample.py', '--out', '{work}/sheets/' + name + '.jpg', '--mode', mode, '--count', '10', *p, *more]
+        return Job('sheet_' + name, command, (gpu,), .955, 1., needs)
+
+    teacher = lambda name, gpu, mode, g, needs=(): sheet(
+        name, gpu, mode, '--names', mode, '--dense', '--steps', '0', '--guidance', g, needs=needs)
+    if part == 'first':
+        if four:
+            jobs = [Job('measure', ['measure.py'], (2,), 0, .13),
+                    Job('text', ['train_text.py'], (2,), .13, .35, ('measure',)),
+                    Job('vae_video', ['train_vae.py', 'video', *p], (3,), .40, .93, ('vae_image', 'extra')),
+                    Job('t2v', ['train_teacher.py', '--mode', 't2v', *p], (0, 1, 2), .36, .93, ('vae_image', 'text'))]
+        else:
+            jobs = [Job('text', ['train_text.py', '--seconds', '60'], (0,), .02, .33),
+                    Job('t2v', ['train_teacher.py', '--mode', 't2v', *p], (0, 1), .36, .93, ('vae_image', 'text'))]
+        jobs = [Job('vae_image', ['train_vae.py', 'image', *p], a, 0, .36), *jobs, sheet('vae', last, 'vae', '--count', '4'),
+                teacher('t2v', 0, 't2v', '1'), teacher('t2v_guided', last, 't2v', '2.5')]
+        return jobs, ['ckpt/vae.pt', 'ckpt/vae_image.pt', 'ckpt/text.pt', 'ckpt/t2v.pt']
+    if part == 'second':
+        more = [] if four else [Job('vae_video', ['train_vae.py', 'video', '--seconds', '150', *p], b, 0, .25)]
+        return [
+            *more,
+            Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.15', *p], a, 0, .93),
+            Job('i2v', ['train_teacher.py', '--mode', 'i2v', '--init', 't2v', '--freeze_text', '--early', '.3', *p], b, 0, .93, ('vae_video',)),
+            teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
+            teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
+        ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
+    t2v, i2v = ['t2v', '--names', 't2v_few'], ['i2v', '--names', 'i2v_high_few', 'i2v_low_few']
+    return [
+        Job('t2v_sla', ['train_sla.py', '--mode', 't2v', *p], a, 0, .29),
+        Job('i2v_sla', ['train_sla.py', '--mode', 'i2v', *p], b, 0, .29),
+        Job('t2v_few', ['distil.py', '--mode', 't2v', *p], a, .29, .95, ('t2v_sla',)),
+        *[Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, *p], (gpu,), .29, .95, ('i2v_sla',))
+          for e, gpu in (('high', b[0]), ('low', b[-1]))],
+        sheet('t2v_4', a[0], *t2v), sheet('t2v_1', a[-1], *t2v, '--steps', '1'),
+        sheet('i2v_4', b[0], *i2v), sheet('i2v_1', b[-1], *i2v, '--steps', '1'),
+    ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
+
+
+class Chain:
+    def __init__(self, args):
+        self.args, self.start = args, time.time() - args.since
+        self.count = args.gpus or len([n for n in os.listdir('/dev') if n.startswith('nvidia') and n[6:].isdigit()]) or 1
+        self.jobs, self.files = plan(args.part, args.photos, self.count)
+        self.extra = None
+        for job in self.jobs:
+            job.command += (args.more if job.command[0].startswith(('train_t', 'train_s', 'dis')) and job.name != 'text' else [])
+        if self.count < 2:
+            self.queue_up()
+
+    def queue_up(self):
+        """One after the other, on as many GPUs as there are."""
+        work = [(j.end - j.begin) * len(j.gpus) for j in self.jobs]
+        at = 0.
+        for job, w in zip(self.jobs, work):
+            job.begin, job.end, at = at, at + w / sum(work), at + w / sum(work)
+            job.gpus = tuple(range(min(len(job.gpus), self.count)))
+
+    @property
+    def now(self):
+        return (time.time() - self.start) / self.args.seconds
+
+    def say(self, *words):
+        print(f'[{time.time() - self.start:5.1f} s]', *words, flush=True)
+
+    def launch(self, job):
+        job.deadline = self.start + job.end * self.args.seconds
+        until = ['--until', f'{job.deadline - 4:.1f}'] if job.command[0] not in ('sample.py', 'measure.py') else []
+        command = [c.format(work=self.args.work) for c in job.command]
+        log = open(self.args.work / f'logs/{job.name}.txt', 'ab')
+        for rank in range(len(job.gpus)):
+            env = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(len(job.gpus)), MASTER_ADDR='127.0.0.1',
+                       MASTER_PORT=str(29500 + self.jobs.index(job)), CUDA_VISIBLE_DEVICES=','.join(map(str, job.gpus)),
+                       OMP_NUM_THREADS='4', PYTHONUNBUFFERED='1', TORCHINDUCTOR_CACHE_DIR=str(self.args.work / 'inductor'))
+            job.processes.append(subprocess.Popen(
+                [sys.executable, str(HERE / command[0]), *command[1:], '--work', str(self.args.work), *until], env=env,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=HERE))
+        job.state = 'running'
+        self.say('begins', job.name, 'on', job.gpus, f'for {job.deadline - time.time():.0f} s')
+
+    def stop(self, job, state):
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            for process in job.processes:
+                if process.poll() is None:
+                    os.killpg(process.pid, kind)
+            if kind == signal.SIGTERM:
+                time.sleep(.5)
+        job.state = state
+        self.say(state, job.name)
+        if state != 'done':
+            tail = (self.args.work / f'logs/{job.name}.txt').read_text(errors='replace')[-1500:]
+            print('\n'.join('    ' + line for line in tail.splitlines()), flush=True)
+
+    def watch(self, job):
+        codes = [p.poll() for p in job.processes]
+        if all(c == 0 for c in codes):
+            job.state = 'done'
+            self.say('done', job.name)
+        elif any(c not in (0, None) for c in codes):
+            self.stop(job, 'failed')
+        elif time.time() > job.deadline + 3:
+            self.stop(job, 'late')
+
+    def ready(self, job):
+        both = lambda j, name: name in j.name and name in job.name
+        light = lambda j: j.name == 'text' or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
+        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
+        if self.extra and self.extra.poll() is None:
+            busy.add(self.count - 1)
+        over = {j.name: j.state not in ('waiting', 'running') for j in self.jobs}
+        free = not busy & set(job.gpus)
+        needed = all(over.get(n, True) for n in job.needs)
+        return free and needed and self.now >= job.begin - (.5 if job.needs and job.end < .94 else .02)
+
+    def collect(self):
+        out = self.args.out
+        for name in self.files:
+            path = self.args.work / name
+            if path.exists() and path.stat().st_size < 16 << 20:
+                shutil.copyfile(path, out / path.name)
+        with tarfile.open(out / 'small.tmp', 'w:gz') as tar:
+            for folder in ('logs', 'sheets', 'tokenizer', 'judge'):
+                if (self.args.work / folder).exists():
+                    tar.add(self.args.work / folder, folder)
+        (out / 'small.tmp').rename(out / 'small.tar.gz')
+
+    def begin_extra(self):
+        """A command of somebody else's, on the last GPU at the beginning."""
+        if self.args.extra and Path(self.args.extra).exists():
+            env = dict(os.environ, CUDA_VISIBLE_DEVICES=str(self.count - 1))
+            log = open(self.args.out / 'cuda.log', 'wb')
+            self.extra = subprocess.Popen(['timeout', '150', 'bash', self.args.extra], env=env, stdout=log, stderr=subprocess.STDOUT)
+
+    def run(self):
+        args = self.args
+        for name in ('ckpt', 'logs', 'sheets', 'tokenizer'):
+            (args.work / name).mkdir(parents=True, exist_ok=True)
+        args.out.mkdir(parents=True, exist_ok=True)
+        if args.state and args.state.exists():
+            for path in args.state.rglob('*'):
+                if path.is_file():
+                    target = args.work / ('tokenizer' if path.name == 'spiece.model' else 'ckpt') / path.name
+                    if not target.exists():
+                        shutil.copyfile(path, target)
+        self.begin_extra()
+        collected = time.time()
+        self.say(f'{self.count} GPUs, {args.seconds:.0f} s')
+        while any(j.state in ('waiting', 'running') for j in self.jobs) and self.now < 1.01:
+            for job in self.jobs:
+                if job.state == 'running':
+                    self.watch(job)
+            for job in self.jobs:
+                if job.state == 'waiting' and self.ready(job):
+                    if self.start + job.end * args.seconds - time.time() < 5:
+                        job.state = 'left out'
+                        self.say('left out', job.name)
+                    else:
+                        self.launch(job)
+            if time.time() - collected > 30:
+                collected = time.time()
+                self.collect()
+            time.sleep(.2)
+        for job in self.jobs:
+            if job.state == 'running':
+                self.stop(job, 'late')
+        if self.extra:
+            try:
+                self.extra.wait(max(0, min(150, args.seconds - (time.time() - self.start))))
+            except subprocess.TimeoutExpired:
+                self.extra.terminate()
+        self.collect()
+        print({j.name: j.state for j in self.jobs})
+        for job in self.jobs:
+            path = args.work / f'logs/{job.name}.txt'
+            if path.exists():
+                lines = [l for l in path.read_text(errors='replace').splitlines() if l.strip()]
+                print(f'--- {job.name}', *lines[-(14 if job.name == "measure" else 3):], sep='\n')
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser()
+    p.add_argument('part', choices=['first', 'second', 'third'])
+    p.add_argument('--work', type=Path, required=True)
+    p.add_argument('--out', type=Path, required=True)
+    p.add_argument('--seconds', type=float, required=True)
+    p.add_argument('--since', type=float, default=0., help='seconds of them that have gone already')
+    p.add_argument('--state', type=Path)
+    p.add_argument('--photos')
+    p.add_argument('--gpus', type=int)
+    p.add_argument('--extra', help='a script for the last GPU')
+    p.add_argument('--more', nargs=argparse.REMAINDER, default=[], help='for all transformer stages')
+    arguments = p.parse_args()
+    arguments.work, arguments.out = arguments.work.resolve(), arguments.out.resolve()
+    if arguments.photos:
+        arguments.photos = str(Path(arguments.photos).resolve())
+    Chain(arguments).run()

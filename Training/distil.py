@@ -1,0 +1,123 @@
+"""Distillation to the sampler's four levels: what the many-step flow makes of a noisy film, the student says at once.
+
+  python distil.py --work W --mode t2v --seconds 300
+  python distil.py --work W --mode i2v --expert high --seconds 300        the two experts, apart at t = 0.9
+  python distil.py --work W --mode i2v --expert low --seconds 300
+
+A consistency model in rCM's sense answers at every level with the end of the probability flow. The sampler visits four
+levels only, so the student is trained at these four: the sparse, guided net of train_sla.py is integrated from a level to
+the film (17 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
+This discrete form needs no derivative of the net along the flow, which the sparse kernel does not offer, and its targets
+do not move. Paths begin at pure noise, at noised clips, or at what the student itself made a step before, noised again,
+as the sampler does: so it learns to mend its own errors.
+"""
+import torch
+
+from common import Average, Clock, Group, Log, Optimiser, budget, rate, save, weights
+from data import BUCKETS, TINY, Bank, photographs
+import flow
+import nets
+import text
+import train_sla
+import train_teacher
+import train_vae
+
+
+class Paths:
+    """Noisy films at the four levels, and where the teacher's flow takes them."""
+
+    def __init__(self, args, group, bank, teacher, student, reader):
+        self.args, self.group, self.bank, self.reader = args, group, bank, reader
+        self.teacher, self.student, self.sigma = teacher, student, flow.SIGMA[args.mode]
+        self.levels, self.marks = flow.levels_through(self.sigma, args.per)
+        own = [i for i, t in enumerate(flow.schedule(4, self.sigma)[:4])]
+        self.own = {'high': own[:2], 'low': own[2:]}.get(args.expert, own)
+
+    def velocity(self, net, rows, length, y, rounded):
+        return nets.Velocity(self.group, net, rows, length, y, self.args.topk, rounded=rounded)
+
+    @torch.no_grad()
+    def draw(self):
+        """Triples (level, noisy films, ends); the texts, conditioning and weights that belong to them."""
+        bank, rng = self.bank, self.bank.common
+        z, ids, length, picked, b, first, stress = bank.draw(self.args.tokens)
+        rows = text.encode(self.reader, ids, length)
+        y = bank.conditioning(first, picked) if self.args.mode == 'i2v' else None
+        share = [.4, .2, .2, .2] if len(self.own) == 4 else [.5, .5]
+        start = self.own[int(rng.choice(len(self.own), p=share))]
+        at = lambda i: self.levels[self.marks[i]]
+        noise = lambda: torch.randn_like(z)
+        if start == 0:
+            x = at(0) * noise()
+        elif rng.random() < self.args.own and start - 1 in self.own:
+            before = int(rng.integers(self.own[0], start)) if rng.random() < .5 else self.own[0]
+            x = at(0) * noise() if before == 0 else (1 - at(before)) * z + at(before) * noise()
+            say = self.velocity(self.student, rows, length, y, True)
+            for i in range(before, start):
+                x = (1 - at(i + 1)) * (x - at(i) * say(x, at(i))) + at(i + 1) * noise()
+        else:
+            x = (1 - at(start)) * z + at(start) * noise()
+        states = flow.integrate(self.velocity(self.teacher, rows, length, y, False), x, self.levels[self.marks[start]:])
+        pairs = [(at(i), states[self.marks[i] - self.marks[start]], states[-1]) for i in self.own if i >= start]
+        return pairs, rows, length, y, stress
+
+
+def main(args):
+    group = Group()
+    torch.manual_seed(args.seed * 100 + group.rank)
+    vae = train_vae.load(args.work, group.device)
+    teacher = nets.load(args.work / f'ckpt/{args.teacher}.pt', args.mode, group.device).eval().requires_grad_(False)
+    path = args.work / f'ckpt/{args.name}.pt'
+    net = nets.load(path if path.exists() else args.work / f'ckpt/{args.teacher}.pt', args.mode, group.device)
+    step = torch.load(path)['step'] if path.exists() else 0
+    reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
+    ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
+    bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain)
+    bank.fill(args.fill)
+    weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
+    group.average([weight])
+    nets.compiled(net, args.compile), nets.compiled(teacher, args.compile)
+    paths = Paths(args, group, bank, teacher, net, reader)
+    names = [round(1000 * paths.levels[paths.marks[i]]) for i in paths.own]
+    clock = Clock(budget(args, args.fill), 0., group)
+    log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'norm'], not group.main)
+    sums, counts = torch.zeros(len(names) + 2, device=group.device), torch.zeros(len(names) + 2)
+    while (progress := clock.progress()) < 1:
+        pairs, rows, length, y, stress = paths.draw()
+        for t, x, end in pairs:
+            dense = (step + 1) % args.dense == 0
+            v = nets.Velocity(group, net, rows, length, y, None if dense else args.topk, rounded=True)(x, t)
+            error = ((v - (x - end) / t).square() * (weight * stress)).mean()
+            error.backward()
+            norm = optimiser.step(rate(progress, step, args.warmup, .4))
+            ema.update()
+            step += 1
+            for slot in (0, 1 + names.index(round(1000 * t))) if not dense else (len(names) + 1,):
+                sums[slot] += error.detach()
+                counts[slot] += 1
+            if step % args.every == 0 and group.main:
+                log(step, int(clock.spent), *(sums.cpu() / counts.clamp(min=1)).tolist(), norm.item())
+                sums.zero_(), counts.zero_()
+                save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
+        bank.refresh(args.refresh)
+    if group.main:
+        save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
+    bank.close()
+    group.close()
+
+
+def options():
+    p = train_sla.options()
+    p.add_argument('--expert', choices=['high', 'low'])
+    p.add_argument('--own', type=float, default=.6, help='share of later starts made by the student itself')
+    p.add_argument('--per', type=int, nargs=4, default=(3, 3, 4, 7), help='steps of the flow between the levels')
+    p.set_defaults(seconds=600, rate=1e-3, ema=.99, dense=6, tokens=60000)
+    return p
+
+
+if __name__ == '__main__':
+    arguments = options().parse_args()
+    arguments.teacher = arguments.teacher or f'{arguments.mode}_sla'
+    arguments.name = arguments.name or '_'.join(filter(None, (arguments.mode, arguments.expert, 'few')))
+    main(arguments)
