@@ -36,6 +36,9 @@ enum EngineFactory {
     static func generator(_ library: ModelLibrary, _ backend: any Backend) -> Generator {
         guard let gpu = backend as? CUDABackend else { return Generator(library: library, backend: backend) }
         return Generator(
-            library: library, backend: backend, options: Generator.Options(availableMemory: { gpu.freeMemory() }))
+            library: library, backend: backend,
+            options: Generator.Options(
+                availableMemory: { gpu.freeMemory() }, peakMemory: { gpu.memoryUsage.peak },
+                resetPeakMemory: { gpu.resetPeakMemory() }))
     }
 }
