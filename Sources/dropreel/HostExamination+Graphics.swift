@@ -56,7 +56,7 @@ extension HostExamination {
             absence.text += "; without it a GPU cannot be used"
             findings.append(absence)
         }
-        if let folder = KernelCache().folder {
+        if let folder = EngineFactory.kernelCache(configuration).folder {
             findings.append(HostFinding(verdict: .ok, subject: "kernel cache", text: folder.path))
         }
         return findings
