@@ -110,6 +110,7 @@ extension Service {
         let status = try status(isRunning: isRunning)
         onStatus?(status)
         try writeFolderStatus(status)
+        guard !isRunning || isWorthWriting(status) else { return }
         let text = StatusText.render(status, utcOffset: utcOffset)
         let outbox = layout.outbox.path
         let folder = try files.openDirectory(outbox)
@@ -121,7 +122,20 @@ extension Service {
         try files.replace(
             layout.statusFile.path, with: try JSONEncoder.readable.encode(status), staging: layout.stagingRoot.path,
             synced: false)
+        written = (status, clock.uptime())
     }
+
+    /// Where nothing moves, only the time is new, and every client with the folder open would be woken for it; nobody
+    /// reads a status older than 2 s all the same.
+    private func isWorthWriting(_ status: ServiceStatus) -> Bool {
+        guard status.running.isEmpty, var last = written?.status, clock.uptime() - written!.at < Self.idleStatusInterval
+        else { return true }
+        last.writtenAt = status.writtenAt
+        return last != status
+    }
+
+    /// Between two writings of a status that tells nothing new, in seconds.
+    private static let idleStatusInterval = 1.5
 
     // MARK: Space
 

@@ -42,6 +42,8 @@ public final class Service {
     var dirty: Set<RelativePath> = []
     var nextFullScan = 0.0
     var nextStatus = 0.0
+    /// The status as it was written last, and when, in uptime.
+    var written: (status: ServiceStatus, at: Double)?
     var nextFolderStatus = 0.0
     var nextRules = 0.0
     var nextSpaceCheck = 0.0
