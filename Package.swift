@@ -36,6 +36,8 @@ var floor0: [Target] {
         .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno"])]),
         .target(name: "CSystem"),
+        // The texts of the CUDA kernels; nothing of CUDA is needed to build them in.
+        .target(name: "CUDAKernels", exclude: ["kernels"]),
     ]
 }
 
@@ -44,6 +46,8 @@ var floor0: [Target] {
 var floor1: [Target] {
     [
         .target(name: "Tensors"),
+        // CUDA's libraries, opened at run time.
+        .target(name: "CUDADriver"),
         .target(name: "Checkpoints", dependencies: ["Tensors"]),
         .target(name: "Text", dependencies: ["CSentencePiece"]),
         .target(name: "Media", dependencies: ["CImages", "CFFmpeg", "CSystem"]),
@@ -58,6 +62,12 @@ var floor2: [Target] {
         .target(name: "Sampling"),
         .target(name: "Wan", dependencies: ["Tensors", "Checkpoints", "Sampling"]),
         .target(name: "CPUBackend", dependencies: ["Tensors", "CKernels", "COpenBLAS"]),
+        // What every operation of a backend must compute, naively and in double precision.
+        .target(
+            name: "OperationChecks", dependencies: ["Tensors"],
+            // Naive loops over whole tensors: without the optimiser they would take minutes.
+            swiftSettings: [.unsafeFlags(["-O"])]),
+        .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "CSystem"]),
         .target(name: "Intake", dependencies: ["CSystem"]),
     ]
 }
@@ -74,7 +84,9 @@ var floor3: [Target] {
             dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
         .target(
             name: "Bench",
-            dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "COpenBLAS"]),
+            dependencies: [
+                "Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "CUDABackend", "COpenBLAS",
+            ]),
     ]
 }
 
@@ -99,7 +111,8 @@ var floor5: [Target] {
         .executableTarget(
             name: "dropreel",
             dependencies: [
-                "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "Bench", "CPUBackend",
+                "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "OperationChecks", "Bench", "CPUBackend",
+                "CUDABackend", "CUDADriver",
                 "Media", "Checkpoints", "Tensors", "Wan", "Sampling", "Text",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -123,7 +136,8 @@ var tests: [Target] {
         .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),
         test("FuzzTests", ["FuzzTargets"]),
-        test("CPUBackendTests", ["CPUBackend", "Tensors"]),
+        test("CPUBackendTests", ["CPUBackend", "OperationChecks", "Tensors"]),
+        test("CUDABackendTests", ["CUDABackend", "CUDADriver", "OperationChecks", "Tensors"]),
         test(
             "WanTests",
             ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),

@@ -21,6 +21,16 @@ extension VAELayout {
     }
 }
 
+extension TextEncoderLayout {
+    /// The tensors of umT5-XXL's encoder, for writing one.
+    public static func entries(dtype: DType) -> [SafetensorsWriter.Entry] {
+        let layout = TextEncoderLayout(
+            vocabularySize: 256_384, dim: 4096, headCount: 64, headDim: 64, feedForwardDim: 10_240, layerCount: 24,
+            bucketCount: 32)
+        return layout.expected(inner: layout.headCount * layout.headDim).map { $0.entry(dtype) }
+    }
+}
+
 extension ExpectedTensor {
     /// The tensor as an unquantised file holds it.
     fileprivate func entry(_ dtype: DType) -> SafetensorsWriter.Entry {

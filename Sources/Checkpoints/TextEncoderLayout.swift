@@ -28,6 +28,20 @@ public struct TextEncoderLayout: Sendable, Hashable {
         }
         headDim = inner / headCount
         feedForwardDim = try table.size("blocks.0.ffn.fc1.weight", axis: 0, rank: 2)
+        _ = try table.check(expected(inner: inner))
+    }
+
+    /// Sizes that are known beforehand.
+    init(
+        vocabularySize: Int, dim: Int, headCount: Int, headDim: Int, feedForwardDim: Int, layerCount: Int,
+        bucketCount: Int
+    ) {
+        (self.vocabularySize, self.dim, self.headCount, self.headDim) = (vocabularySize, dim, headCount, headDim)
+        (self.feedForwardDim, self.layerCount, self.bucketCount) = (feedForwardDim, layerCount, bucketCount)
+    }
+
+    /// Everything a file must hold; `inner` channels in attention.
+    func expected(inner: Int) -> [ExpectedTensor] {
         var expected: [ExpectedTensor] = [
             .float("token_embedding.weight", [vocabularySize, dim]), .float("norm.weight", [dim]),
         ]
@@ -45,7 +59,7 @@ public struct TextEncoderLayout: Sendable, Hashable {
                 .float(block + "pos_embedding.embedding.weight", [bucketCount, headCount]),
             ]
         }
-        _ = try table.check(expected)
+        return expected
     }
 }
 

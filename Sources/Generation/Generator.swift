@@ -15,12 +15,19 @@ public final class Generator {
         public var memoryLimit: Int?
         /// Free bytes of the backend's memory, apart from what the generator itself holds; nil where unknown.
         public var availableMemory: @Sendable () -> Int?
+        /// Most bytes held since `resetPeakMemory`, of the same memory.
+        public var peakMemory: @Sendable () -> Int?
+        public var resetPeakMemory: @Sendable () -> Void
 
         public init(
-            memoryLimit: Int? = nil, availableMemory: @escaping @Sendable () -> Int? = HostMemory.available
+            memoryLimit: Int? = nil, availableMemory: @escaping @Sendable () -> Int? = HostMemory.available,
+            peakMemory: @escaping @Sendable () -> Int? = { HostMemory.peak() },
+            resetPeakMemory: @escaping @Sendable () -> Void = { HostMemory.resetPeak() }
         ) {
             self.memoryLimit = memoryLimit
             self.availableMemory = availableMemory
+            self.peakMemory = peakMemory
+            self.resetPeakMemory = resetPeakMemory
         }
     }
 
@@ -74,7 +81,7 @@ public final class Generator {
         do {
             try request.validate(for: model)
             let start = ContinuousClock().now
-            HostMemory.resetPeak()
+            options.resetPeakMemory()
             let plan = try plan(request, model)
             let limit = options.memoryLimit ?? options.availableMemory().map { $0 + resident.bytes }
             try plan.estimate.check(limit: limit)
@@ -87,7 +94,7 @@ public final class Generator {
             report.weights = try plan.files.urls(request.mode).map {
                 GenerationReport.Weights(file: $0.name, sha256: try digests.digest($0.url))
             }
-            report.peakMemoryBytes = HostMemory.peak()
+            report.peakMemoryBytes = options.peakMemory()
             report.totalSeconds = ProgressTracker.seconds(ContinuousClock().now - start)
             return Result(report: report, poster: made.poster)
         } catch {

@@ -64,7 +64,10 @@ public struct ConfigurationKey: Hashable, Sendable {
         .init(
             "models", "image_to_video", .name, "\"\"", legal: "a model's name",
             "The model for pictures when no rule names one; empty for the first that suits."),
-        .init("engine", "backend", .choice(words()), "auto", legal: "auto or cpu", "What computes."),
+        .init("engine", "backend", .choice(words()), "auto", legal: "auto, cpu or cuda", "What computes."),
+        .init(
+            "engine", "device", .integer(0...63), "0", legal: "0 to 63",
+            "Number of the GPU, of those that the service may use."),
         .init(
             "engine", "threads", .integer(0...1024), "0", legal: "0 to 1024",
             "Threads of one worker; 0 for one per core."),

@@ -130,7 +130,8 @@ extension ServiceConfiguration {
                 directories: directories.map { absolute($0, from: root) },
                 textToVideo: model("text_to_video"), imageToVideo: model("image_to_video")),
             engine: Engine(
-                backend: values.choice("engine.backend", .auto), threads: values.integer("engine.threads", 0),
+                backend: values.choice("engine.backend", .auto), device: values.integer("engine.device", 0),
+                threads: values.integer("engine.threads", 0),
                 workers: values.integer("engine.workers", 1),
                 noiseMultiprocessors: values.integer("engine.noise_multiprocessors", 132),
                 noiseThreads: values.integer("engine.noise_threads", 2048)),

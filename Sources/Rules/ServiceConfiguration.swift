@@ -16,7 +16,9 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
     }
 
     public enum BackendChoice: String, Hashable, Sendable, Codable, CaseIterable {
-        case auto, cpu
+        /// A GPU where there is one that can be used, else the CPU.
+        case auto
+        case cpu, cuda
     }
 
     public struct Folders: Hashable, Sendable, Codable {
@@ -37,6 +39,8 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
 
     public struct Engine: Hashable, Sendable, Codable {
         public var backend: BackendChoice
+        /// Which GPU, of those this process may use.
+        public var device: Int
         /// 0: as many as the host has cores.
         public var threads: Int
         /// Worker processes.

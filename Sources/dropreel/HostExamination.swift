@@ -25,7 +25,7 @@ struct HostExamination {
     init(_ configuration: ServiceConfiguration) { self.configuration = configuration }
 
     func findings() -> [HostFinding] {
-        [processor, memory, graphics, watcher, inotify, pictures] + folders + [sameFileSystem] + models
+        [processor, memory] + graphics + [watcher, inotify, pictures] + folders + [sameFileSystem] + models
     }
 
     private var processor: HostFinding {
@@ -38,16 +38,6 @@ struct HostExamination {
     private var memory: HostFinding {
         let free = HostMemory.available().map(MemoryEstimate.text) ?? "unknown"
         return HostFinding(verdict: .ok, subject: "memory", text: "\(free) free")
-    }
-
-    private var graphics: HostFinding {
-        guard let library = dlopen("libcuda.so.1", RTLD_NOW) else {
-            return HostFinding(
-                verdict: .note, subject: "GPU", text: "no NVIDIA driver (libcuda.so.1); films are made on the CPU")
-        }
-        dlclose(library)
-        return HostFinding(
-            verdict: .note, subject: "GPU", text: "an NVIDIA driver is there; this version makes films on the CPU")
     }
 
     private var watcher: HostFinding {

@@ -103,7 +103,7 @@ struct ServiceConfigurationTests {
             ("[jobs]\npair_wait = 20", "line 2: pair_wait: unknown in [jobs]"),
             ("[intak]\npair_wait = 20", "line 2: [intak]: unknown section; did you mean [intake]?"),
             ("[intake]\npair_wait = 20 parsecs", "line 2: pair_wait: 20 parsecs is not legal; legal: 0 s to 1 d"),
-            ("[engine]\nbackend = cuda", "line 2: backend: cuda is not legal; legal: auto or cpu"),
+            ("[engine]\nbackend = vulkan", "line 2: backend: vulkan is not legal; legal: auto, cpu or cuda"),
             ("[jobs]\nattempts = 3\n[jobs]\nattempts = 4", "line 4: jobs.attempts: already set in line 2"),
             ("[folders]\noutbox = inbox", "line 2: folders.outbox: /srv/dropreel/inbox is also the inbox folder"),
             (

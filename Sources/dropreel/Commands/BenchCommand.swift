@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bench
 import CPUBackend
+import CUDABackend
 import Foundation
 import Generation
 import Rules
@@ -11,13 +12,24 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure the engine on this host: every row beside the sgemm rate of the same run.",
         discussion: """
             Sections: kernels (single operations), model (a 29.9M transformer and a VAE with random weights), clip (the \
-            installed model's standard film), full (Wan2.1-1.3B with random weights; writes 2.8 GB to --scratch).
+            installed model's standard film), full (Wan2.1-1.3B with random weights; writes 2.8 GB to --scratch). With \
+            --gpu instead: Wan2.1-1.3B at 480p, its VAE and umT5-XXL on a GPU, at full size with random weights made \
+            in memory.
             """)
 
     enum Section: String, CaseIterable, ExpressibleByArgument { case kernels, model, clip, full }
 
     @Option(name: .long, parsing: .upToNextOption, help: "What to measure: kernels, model, clip, full.")
     var sections: [Section] = [.kernels, .model, .clip]
+
+    @Flag(help: "Measure full-size stages on a GPU.")
+    var gpu = false
+
+    @Option(parsing: .upToNextOption, help: "With --gpu, what to measure: transformer, decoder, text-encoder.")
+    var stages: [GPUBenchmark.Stage] = GPUBenchmark.Stage.allCases
+
+    @Option(help: "Number of the GPU.")
+    var device = 0
 
     @Option(help: "Threads; 0 for all cores.")
     var threads = 0
@@ -31,6 +43,7 @@ struct BenchCommand: ParsableCommand {
     var json = false
 
     func run() throws {
+        if gpu { return try runOnGPU() }
         SgemmYardstick.restartIfCoreIsUnknown()
         let backend = CPUBackend(threads: threads > 0 ? threads : nil)
         let folder = URL(fileURLWithPath: scratch).appending(path: "dropreel-bench-\(getpid())")
@@ -62,7 +75,17 @@ struct BenchCommand: ParsableCommand {
         if let peak = HostMemory.peak() { Console.error("peak memory of this run: \(MemoryEstimate.text(peak))") }
     }
 
+    private func runOnGPU() throws {
+        let chosen = try EngineFactory.backend(.cuda, device: device, threads: threads)
+        guard let backend = chosen as? CUDABackend else { throw ExitCode.unavailable }
+        let table = try GPUBenchmark(backend: backend) { Console.error($0.text) }.run(stages)
+        guard json else { return Console.print(table.text) }
+        try Console.printJSON(table)
+    }
+
     private func note(_ row: Bench.Measurement) {
         Console.error("\(row.section): \(row.name), \(row.shape): \(String(format: "%.4f", row.seconds)) s")
     }
 }
+
+extension GPUBenchmark.Stage: ExpressibleByArgument {}

@@ -41,8 +41,8 @@ struct Generate: ParsableCommand {
         let seed = job.fixedSeed ?? UInt64.random(in: 0...SettingDefinition.maximumSeed)
         var request = GenerationRequest(job, prompt: job.usedPrompt, image: picture, seed: seed)
         request.noiseDevice = NoiseDevice(configuration.engine)
-        let backend = EngineFactory.backend(configuration.engine.backend, threads: configuration.engine.threads)
-        try make(request, with: Generator(library: library, backend: backend), job: job)
+        let backend = try EngineFactory.backend(configuration, threads: configuration.engine.threads)
+        try make(request, with: EngineFactory.generator(library, backend), job: job)
     }
 
     private func job(_ catalogue: ModelCatalogue) throws -> JobSettings {

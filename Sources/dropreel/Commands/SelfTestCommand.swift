@@ -1,22 +1,39 @@
 import ArgumentParser
 import Foundation
+import OperationChecks
 import Rules
 import SelfTest
+import Tensors
 
 struct SelfTestCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "selftest",
-        abstract: "Prove the engine on this host: run every reference case within its tolerance.",
+        abstract: "Prove the engine on this host: every operation, and every reference case within its tolerance.",
         discussion: """
             DIR holds one folder for each kind of case (dit, vae, sampler, ...), each with a cases.json. One line for \
-            each case, then "N passed, N failed". A kind or case that is not known fails.
+            each case, then "N passed, N failed". A kind or case that is not known fails. --operations compares every \
+            operation of the backend with naive arithmetic in double precision.
             """)
 
     @Option(help: "Folder of reference cases; the project's own is Tests/Golden.")
-    var reference: String
+    var reference: String?
 
-    @Option(help: "cpu, or auto for the best there is.")
+    @Flag(help: "Check the operations one by one.")
+    var operations = false
+
+    @Option(help: "cpu, cuda, or auto for the best there is.")
     var backend: ServiceConfiguration.BackendChoice = .auto
+
+    @Option(help: "Number of the GPU.")
+    var device = 0
+
+    @Option(help: "Activations on a GPU: bf16, or f32 to compare within the tolerances of float32.")
+    var precision: Precision = .bf16
+
+    enum Precision: String, CaseIterable, ExpressibleByArgument {
+        case bf16, f32
+        var dtype: DType { self == .f32 ? .f32 : .bf16 }
+    }
 
     @Option(help: "Threads of the CPU backend; 0 for all cores.")
     var threads = 0
@@ -24,18 +41,33 @@ struct SelfTestCommand: ParsableCommand {
     @Flag(help: "Print only failures and the closing line.")
     var quiet = false
 
+    func validate() throws {
+        guard reference != nil || operations else { throw ValidationError("name --reference DIR, or --operations") }
+    }
+
     func run() throws {
-        let folder = URL(fileURLWithPath: reference, isDirectory: true)
-        guard FileManager.default.fileExists(atPath: folder.path) else {
-            throw fail(.noInput, "\(reference) is not there", hint: "name a folder of reference cases")
+        let folder = reference.map { URL(fileURLWithPath: $0, isDirectory: true) }
+        if let folder, !FileManager.default.fileExists(atPath: folder.path) {
+            throw fail(.noInput, "\(folder.relativePath) is not there", hint: "name a folder of reference cases")
         }
-        let summary = SelfTest.run(
-            reference: folder, backend: EngineFactory.backend(backend, threads: threads)
-        ) { line in
-            if !quiet || !line.passed { Console.print(line.description) }
+        let backend = try EngineFactory.backend(
+            backend, device: device, threads: threads, precision: precision.dtype)
+        Console.error("\(backend.name), \(backend.activationType): \(backend.deviceDescription)")
+        var (passed, failed) = (0, 0)
+        if operations {
+            let counts = OperationChecks.run(on: backend) { show($0.description, $0.passed) }
+            (passed, failed) = (passed + counts.passed, failed + counts.failed)
         }
-        Console.print(summary.description)
-        if summary.failed > 0 || summary.passed == 0 { throw ExitCode.software }
+        if let folder {
+            let summary = SelfTest.run(reference: folder, backend: backend) { show($0.description, $0.passed) }
+            (passed, failed) = (passed + summary.passed, failed + summary.failed)
+        }
+        Console.print("\(passed) passed, \(failed) failed")
+        if failed > 0 || passed == 0 { throw ExitCode.software }
+    }
+
+    private func show(_ line: String, _ passed: Bool) {
+        if !quiet || !passed { Console.print(line) }
     }
 }
 

@@ -23,9 +23,9 @@ struct Worker: ParsableCommand {
         StopSignals.restoreDefaults()
         let configuration = try root.map(ServiceConfiguration.standard(root:)) ?? option.load()
         LogSetup.bootstrap(configuration.log)
-        let backend = EngineFactory.backend(configuration.engine.backend, threads: configuration.threadsPerWorker)
+        let backend = try EngineFactory.backend(configuration, threads: configuration.threadsPerWorker)
         let engine = FilmEngine(
-            generator: Generator(library: configuration.library, backend: backend), engine: configuration.engine)
+            generator: EngineFactory.generator(configuration.library, backend), engine: configuration.engine)
         let layout = configuration.layout
         let loop = WorkerLoop(
             name: name, ledger: try SQLiteLedger(file: layout.ledgerFile), layout: layout, engine: engine,

@@ -1,0 +1,172 @@
+import CUDABackend
+import Checkpoints
+import Foundation
+import Sampling
+import Tensors
+import Wan
+
+/// Whole stages at full size on a GPU, with random weights made on the spot: Wan2.1-1.3B at 480p with 81 frames, its
+/// VAE and umT5-XXL. Warm, synchronized wall-clock times: what a job would wait for.
+public struct GPUBenchmark {
+    /// One stage: the median of several runs, and the fastest and slowest.
+    public struct Row: Codable, Sendable {
+        public var name: String
+        public var seconds: Double
+        public var fastest: Double
+        public var slowest: Double
+        /// 10^12 operations a second, where they are counted.
+        public var teraflops: Double?
+        /// 10^9 bytes a second, where reading and writing is all there is to do.
+        public var gigabytes: Double?
+        /// Most bytes of GPU memory during the stage, weights of this stage included.
+        public var peakBytes: Int
+
+        public var text: String {
+            String(format: "%10.6f s  (%.6f to %.6f)", seconds, fastest, slowest)
+                + (teraflops.map { String(format: "  %6.1f TFLOP/s", $0) }
+                    ?? gigabytes.map { String(format: "  %6.0f GB/s   ", $0) } ?? "                ")
+                + String(format: "  %6.2f GiB  ", Double(peakBytes) / 0x1p30) + name
+        }
+    }
+
+    public struct Table: Codable, Sendable {
+        public var device: String
+        public var rows: [Row]
+
+        public var text: String { ([device] + rows.map(\.text)).joined(separator: "\n") }
+    }
+
+    let backend: CUDABackend
+    let repetitions: Int
+    private let weights = RandomWeights()
+    /// Called with each row as it is measured.
+    let report: (Row) -> Void
+
+    public init(backend: CUDABackend, repetitions: Int = 5, report: @escaping (Row) -> Void) {
+        (self.backend, self.repetitions, self.report) = (backend, repetitions, report)
+    }
+
+    public enum Stage: String, CaseIterable, Sendable {
+        case operations, transformer, decoder
+        case textEncoder = "text-encoder"
+    }
+
+    public func run(_ stages: [Stage] = Stage.allCases) throws -> Table {
+        var rows: [Row] = []
+        for stage in stages {
+            switch stage {
+            case .operations: rows += try operations()
+            case .transformer: rows += try transformer()
+            case .decoder: rows += try decoder()
+            case .textEncoder: rows += try textEncoder()
+            }
+        }
+        return Table(device: backend.deviceDescription, rows: rows)
+    }
+
+    // MARK: Stages
+
+    private func transformer() throws -> [Row] {
+        let entries = TransformerLayout.entries(
+            dim: 1536, inputChannels: 16, feedForwardDim: 8960, layerCount: 30, textDim: 4096, sparseLinear: true,
+            dtype: .bf16)
+        let configuration = TransformerConfiguration(
+            inputChannels: 16, outputChannels: 16, dim: 1536, headCount: 12, feedForwardDim: 8960, layerCount: 30,
+            textDim: 4096)
+        let reader = WeightReader(weights.tensors(entries), backend: backend, source: "random weights")
+        var rows: [Row] = []
+        for precision in [LinearPrecision.stored, .int8] {
+            let network = try Transformer(reader, configuration: configuration, precision: precision)
+            let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 832, height: 480))
+            let textRows = 120
+            let text = try network.prepare(
+                TextConditioning(rows: Self.values(textRows * configuration.textDim), textDim: configuration.textDim))
+            let workspace = try network.makeWorkspace(geometry)
+            let latents = Self.values(geometry.latentCount)
+            let kinds: [(String, AttentionKind, Double)] = [
+                ("SLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1)), 0.1),
+                ("SageSLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: true)), 0.1),
+                ("dense", .dense, 1),
+            ]
+            for (name, attention, share) in kinds where precision == .stored || share < 1 {
+                let operations = OperationCounts.transformerStep(
+                    configuration, tokens: geometry.tokenCount, textRows: textRows, attendedShare: share)
+                let linears = precision == .int8 ? "int8" : "bf16"
+                rows.append(
+                    try measure("1.3B 480p, one step, \(name), \(linears) linears", operations) {
+                        _ = try network.velocity(
+                            latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
+                    })
+                guard name == "SLA 10 %" else { continue }
+                rows.append(
+                    try measure("1.3B 480p, loop of 4 steps, \(name), \(linears) linears", 4 * operations) {
+                        var x = latents
+                        for timestep: Float in [988, 932, 852, 608] {
+                            x = try network.velocity(
+                                latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace)
+                        }
+                    })
+            }
+        }
+        return rows
+    }
+
+    private func decoder() throws -> [Row] {
+        let reader = WeightReader(
+            weights.tensors(VAELayout.entries(base: 96, dtype: .bf16)), backend: backend, source: "random weights")
+        let vae = try VAE(reader, configuration: VAEConfiguration())
+        return try [("480p", 832, 480), ("720p", 1280, 720)].map { name, width, height in
+            let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
+            let latents = Self.values(geometry.latentCount)
+            return try measure(
+                "VAE decode \(name), 81 frames", OperationCounts.decoding(vae.configuration, geometry: geometry)
+            ) {
+                try vae.makeDecoder(geometry, chunkFrames: 1, pixelBudget: 4 * width * height)
+                    .decodeBytes(latents) { _, _ in }
+            }
+        }
+    }
+
+    private func textEncoder() throws -> [Row] {
+        let configuration = TextEncoderConfiguration(
+            vocabularySize: 256_384, dim: 4096, headDim: 64, headCount: 64, layerCount: 24, feedForwardDim: 10_240)
+        let reader = WeightReader(
+            weights.tensors(TextEncoderLayout.entries(dtype: .bf16)), backend: backend, source: "random weights")
+        let encoder = try TextEncoder(reader, configuration: configuration)
+        let ids = (0..<512).map { Int32($0 * 37 % 30_000) }
+        return [try measure("umT5-XXL, 512 tokens", nil) { _ = try encoder.encode(ids) }]
+    }
+
+    // MARK: Measuring
+
+    func measure(_ name: String, _ operations: Double?, _ body: () throws -> Void) throws -> Row {
+        try body()
+        backend.synchronize()
+        backend.resetPeakMemory()
+        var times: [Double] = []
+        for _ in 0..<repetitions {
+            let start = ContinuousClock.now
+            try body()
+            backend.synchronize()
+            let elapsed = (ContinuousClock.now - start).components
+            times.append(Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
+        }
+        times.sort()
+        let median = times[times.count / 2]
+        let row = Row(
+            name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
+            teraflops: operations.map { $0 / median / 1e12 }, peakBytes: backend.memoryUsage.peak)
+        report(row)
+        return row
+    }
+
+    private static func values(_ count: Int) -> [Float] {
+        var state: UInt64 = 88_172_645_463_325_252
+        return (0..<count).map { _ in
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return Float(state >> 40) * 0x1p-23 - 1
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Tensors
+
+extension CUDABackend {
+    public func attention(q: Tensor, k: Tensor, v: Tensor, scale: Float, bias: Tensor?, into output: Tensor) {
+        precondition(q.shape.count == 3 && k.shape.count == 3 && k.shape == v.shape, "attention \(q.shape) \(k.shape)")
+        let (queries, heads, dim) = (q.shape[0], q.shape[1], q.shape[2])
+        let keys = k.shape[0]
+        precondition(output.shape == q.shape && k.shape[1...] == q.shape[1...], "attention into \(output.shape)")
+        precondition(keys > 0, "attention without keys")
+        precondition([k, v, output].allSatisfy { $0.dtype == q.dtype }, "attention of several types")
+        let perQuery = bias.map { $0.elementCount != keys || $0.shape.count == 3 } ?? false
+        if let bias {
+            precondition(bias.dtype == .f32 && (!perQuery || bias.elementCount == heads * queries * keys), "bias")
+        }
+        let isTensor = (dim == 64 || dim == 128) && canUseTensorCores([q, k, v, output])
+        let problem = KernelAttention(
+            q: q.address, k: k.address, v: v.address, out: output.address, bias: bias.address,
+            biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
+            stride: Int32(heads * dim), dim: Int32(dim), queries: Int32(queries), keys: Int32(keys),
+            queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
+        if isTensor {
+            let rows = queries <= 64 ? 64 : 128
+            return launch(
+                .attention, "attend_tensor_\(dim)", grid: ((queries + rows - 1) / rows, heads), threads: rows * 2,
+                shared: (rows + 4 * 64) * dim * 2, problem)
+        }
+        attendPlainly(problem, heads: heads, kernel: "attend_plain_\(q.dtype)")
+    }
+
+    /// Any dim up to 700 or so, what shared memory holds.
+    func attendPlainly(_ problem: KernelAttention, heads: Int, kernel: String) {
+        let (dim, queries) = (Int(problem.dim), Int(problem.queries))
+        var rows = dim > 256 ? 8 : 16
+        while Int(problem.queryBlock) % rows != 0 { rows /= 2 }
+        let shared = (rows * (2 * dim + Int(problem.keyBlock)) + 16 * (dim + 1) + 3 * rows) * 4
+        precondition(shared <= device.sharedMemoryPerBlock, "heads of \(dim) channels")
+        launch(
+            .attention, kernel, grid: ((queries + rows - 1) / rows, heads), threads: 128, shared: shared, problem,
+            Int32(rows))
+    }
+
+    func canUseTensorCores(_ tensors: [Tensor]) -> Bool {
+        tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
+    }
+}

@@ -1,0 +1,90 @@
+import Tensors
+
+/// A convolution in the GPU's memory.
+final class CUDAConvolution: Convolution, @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: nothing is written after initialisation.
+    let inputChannels: Int
+    let outputChannels: Int
+    let geometry: ConvolutionGeometry
+    /// (time, height, width)
+    let kernel: (t: Int, h: Int, w: Int)
+    /// `[out, taps * in]`, in the backend's activation type.
+    let weight: Tensor
+    /// f32 `[out]`.
+    let bias: Tensor?
+
+    init(
+        shape: [Int], geometry: ConvolutionGeometry, weight: Tensor, bias: Tensor?
+    ) {
+        (outputChannels, inputChannels) = (shape[0], shape[1])
+        kernel = (shape[2], shape[3], shape[4])
+        (self.geometry, self.weight, self.bias) = (geometry, weight, bias)
+    }
+
+    var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
+}
+
+extension CUDABackend {
+    public func makeConvolution(weight: HostTensor, bias: HostTensor?, geometry: ConvolutionGeometry) throws
+        -> any Convolution
+    {
+        let shape = weight.shape.count == 4 ? [weight.shape[0], weight.shape[1], 1] + weight.shape[2...] : weight.shape
+        guard shape.count == 5, shape.reduce(1, *) > 0, shape[2] * shape[3] * shape[4] <= 256 else {
+            throw BackendError.unsupported("convolution weight \(weight.name) of shape \(weight.shape)")
+        }
+        let taps = shape[2] * shape[3] * shape[4]
+        let given = try upload(weight.reshaped([shape[0], shape[1], taps]), as: activationType)
+        let ordered = try allocate([shape[0], taps, shape[1]], activationType)
+        permute(given, axes: [0, 2, 1], into: ordered)
+        return CUDAConvolution(
+            shape: shape, geometry: geometry, weight: ordered.reshaped([shape[0], taps * shape[1]]),
+            bias: try bias.map { try upload($0, as: .f32) })
+    }
+
+    public func convolve(
+        _ x: Tensor, _ layer: any Convolution, history: Tensor?, residual: Tensor?, into output: Tensor
+    ) {
+        guard let layer = layer as? CUDAConvolution else { preconditionFailure("a layer of another backend") }
+        precondition(x.shape.count == 4 && output.shape.count == 4, "convolve \(x.shape) into \(output.shape)")
+        let types = [x.dtype, output.dtype, history?.dtype, residual?.dtype].compactMap { $0 }
+        precondition(types.allSatisfy { $0 == activationType }, "convolve \(types)")
+        precondition(residual.map { $0.shape == output.shape } ?? true, "residual of \(output.shape)")
+        let window = window(of: layer, x, history, output)
+        let epilogue = KernelEpilogue(
+            bias: layer.bias.address, operand: residual.address,
+            kind: (residual == nil ? KernelEpilogue.Kind.store : .residual).rawValue)
+        let (m, n, k) = (output.elementCount / layer.outputChannels, layer.outputChannels, layer.weight.shape[1])
+        if x.dtype == .bf16, layer.inputChannels % 8 == 0, x.isAligned(16), history?.isAligned(16) ?? true {
+            let width = n <= 32 ? 32 : 96
+            return launch(
+                .gemm, "tensor_convolution_\(width)", grid: ((m + 127) / 128 * ((n + width - 1) / width), 1),
+                threads: 256, shared: 3 * (128 + width) * 128, x, layer.weight, output, Int64(m), Int32(n), Int32(k),
+                epilogue, window)
+        }
+        launch(
+            .gemm, "plain_convolution_\(x.dtype)", grid: ((m + 63) / 64 * ((n + 63) / 64), 1), threads: 256, x,
+            layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
+    }
+
+    private func window(of layer: CUDAConvolution, _ x: Tensor, _ history: Tensor?, _ output: Tensor) -> KernelWindow {
+        let (g, kernel) = (layer.geometry, layer.kernel)
+        let (frames, height, width) = (x.shape[0], x.shape[1], x.shape[2])
+        let historyFrames = history?.shape[0] ?? 0
+        // Frames that the stride leaves over at the end are not read.
+        let zeros = (output.shape[0] - 1) * g.strideT + kernel.t - historyFrames - frames
+        precondition(
+            x.shape[3] == layer.inputChannels && output.shape[3] == layer.outputChannels, "convolve \(x.shape)")
+        precondition(
+            output.shape[1] == (height + g.padTop + g.padBottom - kernel.h) / g.strideH + 1
+                && output.shape[2] == (width + g.padLeft + g.padRight - kernel.w) / g.strideW + 1
+                && zeros > -g.strideT && output.shape[0] > 0,
+            "convolve \(x.shape) into \(output.shape)")
+        precondition(history.map { $0.shape.dropFirst() == x.shape.dropFirst() } ?? true, "history of \(x.shape)")
+        return KernelWindow(
+            history: history.address, historyFrames: Int32(historyFrames), frames: Int32(frames),
+            height: Int32(height), width: Int32(width), input: Int32(layer.inputChannels),
+            kernelHeight: Int32(kernel.h), kernelWidth: Int32(kernel.w), strideT: Int32(g.strideT),
+            strideH: Int32(g.strideH), strideW: Int32(g.strideW), first: Int32(-max(0, zeros)), top: Int32(-g.padTop),
+            left: Int32(-g.padLeft), outHeight: Int32(output.shape[1]), outWidth: Int32(output.shape[2]))
+    }
+}

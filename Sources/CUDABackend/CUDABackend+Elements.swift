@@ -1,0 +1,115 @@
+import Tensors
+
+extension CUDABackend {
+    public func gather(_ table: Tensor, ids: Tensor, into output: Tensor) {
+        let (vocabulary, dim) = table.matrix
+        precondition(ids.dtype == .i32 && output.matrix == (ids.elementCount, dim), "gather into \(output.shape)")
+        launchElements(
+            .elements, "gather_\(table.dtype)_\(output.dtype)", count: output.elementCount, table, ids, output,
+            Int64(ids.elementCount), Int32(dim), Int32(vocabulary))
+    }
+
+    public func add(_ y: Tensor, to x: Tensor) {
+        precondition(
+            y.elementCount == x.elementCount || y.elementCount == x.matrix.columns, "add \(y.shape) to \(x.shape)")
+        launchElements(
+            .elements, "add_\(x.dtype)_\(y.dtype)", count: x.elementCount, x, y, Int64(x.elementCount),
+            Int64(y.elementCount))
+    }
+
+    public func multiply(_ x: Tensor, by y: Tensor) {
+        precondition(y.elementCount == x.elementCount && y.dtype == x.dtype, "multiply \(x.shape) by \(y.shape)")
+        launchElements(.elements, "multiply_\(x.dtype)", count: x.elementCount, x, y, Int64(x.elementCount))
+    }
+
+    public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) {
+        let dim = x.matrix.columns
+        precondition(
+            y.elementCount == x.elementCount && y.dtype == x.dtype && gate.elementCount == dim && gate.dtype == .f32,
+            "add \(y.shape) to \(x.shape)")
+        if x.dtype == .bf16, dim % 8 == 0, [x, y, gate].allSatisfy({ $0.isAligned(16) }) {
+            let groups = x.elementCount / 8
+            return launchElements(
+                .elements, "add_gated_bf16x8", count: groups, x, y, gate, Int64(groups), Int32(dim / 8))
+        }
+        launchElements(
+            .elements, "add_gated_\(x.dtype)", count: x.elementCount, x, y, gate, Int64(x.elementCount), Int32(dim))
+    }
+
+    public func activate(_ x: Tensor, _ activation: Activation) {
+        launchElements(
+            .elements, "activate_\(x.dtype)", count: x.elementCount, x, Int64(x.elementCount),
+            activation.kernelKind.rawValue)
+    }
+
+    public func permute(_ source: Tensor, axes: [Int], into output: Tensor) {
+        precondition(axes.sorted() == Array(0..<source.shape.count) && axes.count <= 8, "axes \(axes)")
+        precondition(
+            output.shape == axes.map { source.shape[$0] } && output.dtype == source.dtype,
+            "permute \(source.shape) by \(axes) into \(output.shape)")
+        var strides = [Int](repeating: 1, count: source.shape.count)
+        for axis in stride(from: strides.count - 2, through: 0, by: -1) {
+            strides[axis] = strides[axis + 1] * source.shape[axis + 1]
+        }
+        var (extents, steps) = merged(axes.map { source.shape[$0] }, axes.map { strides[$0] })
+        // Where the innermost axis stays, 16 bytes move at once.
+        var size = source.dtype.byteCount
+        let last = extents.count - 1
+        let wide = 16 / size
+        if steps[last] == 1, extents[last] % wide == 0, steps.dropLast().allSatisfy({ $0 % wide == 0 }),
+            source.isAligned(16), output.isAligned(16)
+        {
+            extents[last] /= wide
+            for axis in 0..<last { steps[axis] /= wide }
+            size = 16
+        }
+        let count = extents.reduce(1, *)
+        precondition(extents.allSatisfy { $0 < 1 << 31 }, "permute \(source.shape)")
+        launchElements(
+            .elements, "permute_\(size)", count: count, source, output, Int64(count),
+            KernelPermutation(extents: extents, steps: steps))
+    }
+
+    /// Neighbouring output axes that are neighbours in the source too become one; axes of extent 1 go.
+    private func merged(_ extents: [Int], _ steps: [Int]) -> ([Int], [Int]) {
+        var result: (extents: [Int], steps: [Int]) = ([], [])
+        for (extent, step) in zip(extents, steps) where extent > 1 {
+            if let lastExtent = result.extents.last, let lastStep = result.steps.last, lastStep == extent * step {
+                result.extents[result.extents.count - 1] = lastExtent * extent
+                result.steps[result.steps.count - 1] = step
+            } else {
+                result.extents.append(extent)
+                result.steps.append(step)
+            }
+        }
+        return result.extents.isEmpty ? ([extents.contains(0) ? 0 : 1], [1]) : result
+    }
+
+    public func upsampleNearest(_ x: Tensor, into output: Tensor) {
+        precondition(x.shape.count == 4, "upsample \(x.shape)")
+        let (frames, height, width, channels) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        precondition(
+            output.shape == [frames, 2 * height, 2 * width, channels] && output.dtype == x.dtype,
+            "upsample into \(output.shape)")
+        let bytes = channels * x.dtype.byteCount
+        let size = bytes % 16 == 0 && x.isAligned(16) && output.isAligned(16) ? 16 : x.dtype.byteCount
+        launchElements(
+            .elements, "upsample_\(size)", count: output.byteCount / size, x, output, Int64(frames * height),
+            Int32(width), Int32(bytes / size))
+    }
+
+    public func quantizeFrames(_ x: Tensor, into output: Tensor) {
+        precondition(x.elementCount == output.elementCount && output.dtype == .u8, "frames \(x.shape)")
+        launchElements(
+            .elements, "quantize_frames_\(x.dtype)", count: x.elementCount, x, output, Int64(x.elementCount))
+    }
+}
+
+extension Activation {
+    var kernelKind: KernelEpilogue.Kind {
+        switch self {
+        case .silu: .silu
+        case .geluTanh: .geluTanh
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import CUDADriver
+import Foundation
+import Tensors
+
+/// The operations on an NVIDIA GPU of compute capability 8.0 or later.
+///
+/// Work is queued on one stream; `download` and `synchronize` wait. Activations are bf16 with float32 sums, or float32
+/// throughout (no TF32): the same models, to compare with. An operation that the driver refuses ends the process: its
+/// results would be wrong, and the service starts another worker.
+public final class CUDABackend: Backend {
+    public let name = "cuda"
+    public let activationType: DType
+    public let device: CUDADevice
+    let stream: CUDAStream
+    let kernels: KernelLibrary
+    private let compilerVersion: String
+
+    /// - Parameters:
+    ///   - device: which of the GPUs that this process may use.
+    ///   - precision: `.bf16` or `.f32`.
+    ///   - memoryLimit: most bytes to allocate; nil for what the GPU has.
+    /// - Throws: `CUDAError` if a library, a GPU or memory is missing, or a kernel does not compile.
+    public init(
+        device index: Int = 0, precision: DType = .bf16, memoryLimit: Int? = nil, cache: KernelCache = KernelCache()
+    ) throws {
+        precondition(precision == .bf16 || precision == .f32, "activations in \(precision)")
+        activationType = precision
+        let driver = try CUDADriver()
+        let devices = try driver.devices()
+        guard devices.indices.contains(index) else {
+            throw CUDAError(
+                .noDevice, devices.isEmpty ? "the driver shows no GPU" : "there is no GPU \(index)",
+                hint: devices.isEmpty
+                    ? "CUDA_VISIBLE_DEVICES may hide it" : "GPUs are numbered 0 to \(devices.count - 1)")
+        }
+        device = devices[index]
+        guard device.isSupported else {
+            throw CUDAError(
+                .noDevice, "\(device.name) has compute capability \(device.major).\(device.minor)",
+                hint: "8.0 (Ampere) or later is needed; films can be made on the CPU")
+        }
+        let compiler = try KernelCompiler()
+        stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
+        kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)
+        compilerVersion = compiler.version
+    }
+
+    public var deviceDescription: String {
+        "\(device.name), driver for CUDA \(stream.driver.version), kernels by NVRTC \(compilerVersion)"
+    }
+
+    /// Kernel files compiled at this start (the others were kept from before), and the seconds to get them all.
+    public var compilation: (files: Int, seconds: Double) { (kernels.compiledFiles, kernels.seconds) }
+    /// Bytes allocated now and at most.
+    public var memoryUsage: (now: Int, peak: Int) { stream.usage }
+    public func resetPeakMemory() { stream.resetPeak() }
+    /// Bytes that can still be allocated.
+    public func freeMemory() -> Int { must { try stream.freeBytes() } }
+
+    public func synchronize() { must { try stream.synchronize() } }
+
+    /// Milliseconds of GPU time that the work of `body` takes.
+    public func time(_ body: () throws -> Void) throws -> Double { try stream.time(body) }
+
+    // MARK: For the operations
+
+    /// What an operation does when the driver refuses: results would be wrong, so the process ends.
+    func must<Result>(_ body: () throws -> Result) -> Result {
+        do { return try body() } catch {
+            fatalError("the GPU failed: \(error)")
+        }
+    }
+
+    /// Queues a kernel.
+    func launch(
+        _ file: KernelFile, _ name: String, grid: (Int, Int), threads: Int, shared: Int = 0,
+        _ arguments: any KernelArgument...
+    ) {
+        guard grid.0 > 0, grid.1 > 0 else { return }
+        precondition(grid.0 < 1 << 31 && grid.1 < 1 << 16, "\(name): grid \(grid)")
+        var packed = KernelArguments()
+        for argument in arguments { argument.add(to: &packed) }
+        var bytes = packed.bytes
+        must {
+            let kernel = try kernels.kernel(file, name, shared: shared)
+            try bytes.withUnsafeMutableBytes {
+                try stream.launch(kernel, grid: grid, threads: threads, sharedBytes: shared, arguments: $0)
+            }
+        }
+    }
+
+    /// Queues a kernel whose threads each take elements a grid apart.
+    func launchElements(_ file: KernelFile, _ name: String, count: Int, _ arguments: any KernelArgument...) {
+        let blocks = min((count + 255) / 256, device.multiprocessors * 32)
+        guard blocks > 0 else { return }
+        var packed = KernelArguments()
+        for argument in arguments { argument.add(to: &packed) }
+        var bytes = packed.bytes
+        must {
+            let kernel = try kernels.kernel(file, name, shared: 0)
+            try bytes.withUnsafeMutableBytes {
+                try stream.launch(kernel, grid: (blocks, 1), threads: 256, sharedBytes: 0, arguments: $0)
+            }
+        }
+    }
+
+    /// Memory for the length of an operation.
+    func scratch(_ shape: [Int], _ dtype: DType) -> Tensor { must { try allocate(shape, dtype) } }
+}
+
+/// Memory of the CUDA backend.
+final class CUDABuffer: DeviceBuffer, @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: nothing changes after initialisation; work on it is ordered by the stream.
+    let address: DeviceAddress
+    let byteCount: Int
+    private let stream: CUDAStream
+
+    init(stream: CUDAStream, byteCount: Int) throws {
+        self.stream = stream
+        self.byteCount = byteCount
+        address = try stream.allocate(byteCount)
+    }
+
+    deinit { stream.free(address, byteCount) }
+}

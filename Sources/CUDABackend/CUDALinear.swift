@@ -1,0 +1,52 @@
+import Foundation
+import Tensors
+
+/// A linear layer in the GPU's memory.
+final class CUDALinear: Linear, @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: `exact` is guarded by `lock`; nothing else changes after initialisation.
+    enum Weights {
+        /// `[out, in]`, f32 or bf16.
+        case dense(Tensor)
+        /// i8 `[out, stride]`, stride a multiple of 128; scale f32 `[ceil(out / 128), stride / 128]`.
+        case int8(codes: Tensor, scale: Tensor, stride: Int)
+    }
+
+    let inputSize: Int
+    let outputSize: Int
+    let precision: LinearPrecision
+    let weights: Weights
+    /// f32 `[out]`.
+    let bias: Tensor?
+    /// What the layer was made from, where the GPU holds it rounded; for float32 inputs.
+    private let source: HostTensor?
+    private let lock = NSLock()
+    private var exact: Tensor?
+
+    init(
+        size: (output: Int, input: Int), precision: LinearPrecision, weights: Weights, bias: Tensor?,
+        source: HostTensor?
+    ) {
+        (outputSize, inputSize) = size
+        (self.precision, self.weights, self.bias, self.source) = (precision, weights, bias, source)
+    }
+
+    var byteCount: Int {
+        let own =
+            switch weights {
+            case .dense(let weight): weight.byteCount
+            case .int8(let codes, let scale, _): codes.byteCount + scale.byteCount
+            }
+        return own + (bias?.byteCount ?? 0) + lock.withLock { exact?.byteCount ?? 0 }
+    }
+
+    /// The weights for inputs in float32: as stored, even where the GPU's copy is rounded to bf16.
+    func exactWeight(_ rounded: Tensor, _ backend: CUDABackend) -> Tensor {
+        guard let source else { return rounded }
+        return lock.withLock {
+            if let exact { return exact }
+            let weight = backend.must { try backend.upload(source, as: .f32) }
+            exact = weight
+            return weight
+        }
+    }
+}

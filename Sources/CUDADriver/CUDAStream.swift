@@ -1,0 +1,214 @@
+import Foundation
+
+/// One GPU of this process: its context, and a queue of work in which everything happens in order.
+public final class CUDAStream: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: handles never change; the driver is safe for threads; `used` is guarded by
+    // `lock`.
+    public let driver: CUDADriver
+    public let device: CUDADevice
+    private let context: OpaquePointer
+    private let handle: OpaquePointer
+    private let pool: OpaquePointer
+    /// Most bytes that may be allocated at once; nil for what the GPU has.
+    public let memoryLimit: Int?
+    private let lock = NSLock()
+    private var used = 0
+    private var most = 0
+
+    /// - Throws: `CUDAError` "driver".
+    public init(driver: CUDADriver, device: CUDADevice, memoryLimit: Int? = nil) throws {
+        (self.driver, self.device, self.memoryLimit) = (driver, device, memoryLimit)
+        var (context, stream, pool): (OpaquePointer?, OpaquePointer?, OpaquePointer?)
+        try driver.check(driver.primaryContextRetain(&context, device.id), "opening \(device.name)")
+        try driver.check(driver.contextSetCurrent(context), "using \(device.name)")
+        try driver.check(driver.streamCreate(&stream, 1), "making a stream")
+        try driver.check(driver.deviceGetDefaultPool(&pool, device.id), "finding the memory pool")
+        guard let context, let stream, let pool else {
+            throw CUDAError(.driver, "\(device.name) gave no handles", hint: "restart the worker")
+        }
+        (self.context, handle, self.pool) = (context, stream, pool)
+        // Freed memory stays with this process: allocations in the next step come from it.
+        var threshold = UInt64.max
+        try driver.check(driver.poolSetAttribute(pool, 4, &threshold), "setting up the memory pool")
+    }
+
+    deinit {
+        _ = driver.contextSetCurrent(context)
+        _ = driver.streamSynchronize(handle)
+        _ = driver.streamDestroy(handle)
+        _ = driver.primaryContextRelease(device.id)
+    }
+
+    var stream: OpaquePointer { handle }
+
+    /// Makes the GPU the calling thread's.
+    func enter() throws { try driver.check(driver.contextSetCurrent(context), "using \(device.name)") }
+
+    // MARK: Memory
+
+    /// Bytes allocated now, and at most since the last `resetPeak`.
+    public var usage: (now: Int, peak: Int) { lock.withLock { (used, most) } }
+    public func resetPeak() { lock.withLock { most = used } }
+
+    /// Free bytes of the GPU, as far as this process may take them.
+    public func freeBytes() throws -> Int {
+        try enter()
+        var (free, total) = (0, 0)
+        try driver.check(driver.memoryInfo(&free, &total), "asking for free memory")
+        return memoryLimit.map { max(0, min(free, $0 - usage.now)) } ?? free
+    }
+
+    /// - Throws: `CUDAError` "outOfMemory" or "driver".
+    public func allocate(_ byteCount: Int) throws -> DeviceAddress {
+        try enter()
+        let size = max(byteCount, 16)
+        let fits = lock.withLock {
+            guard memoryLimit.map({ used + size <= $0 }) ?? true else { return false }
+            used += size
+            most = max(most, used)
+            return true
+        }
+        guard fits else { throw CUDAError(.outOfMemory, "allocating \(size) bytes", hint: "the limit is reached") }
+        var address: DeviceAddress = 0
+        var status = driver.allocateAsync(&address, size, handle)
+        if status == 2 {
+            // What the pool keeps may be in pieces of the wrong size.
+            _ = driver.streamSynchronize(handle)
+            _ = driver.poolTrim(pool, 0)
+            status = driver.allocateAsync(&address, size, handle)
+        }
+        if status != 0 { lock.withLock { used -= size } }
+        try driver.check(status, "allocating \(size) bytes")
+        return address
+    }
+
+    /// Gives memory back after the work queued so far.
+    public func free(_ address: DeviceAddress, _ byteCount: Int) {
+        guard driver.contextSetCurrent(context) == 0 else { return }
+        _ = driver.freeAsync(address, handle)
+        lock.withLock { used -= max(byteCount, 16) }
+    }
+
+    public func copyToDevice(_ bytes: UnsafeRawBufferPointer, _ address: DeviceAddress) throws {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        try enter()
+        try driver.check(driver.copyToDevice(address, base, bytes.count, handle), "copying to the GPU")
+    }
+
+    /// Waits for all work queued before.
+    public func copyToHost(_ address: DeviceAddress, _ bytes: UnsafeMutableRawBufferPointer) throws {
+        try enter()
+        if let base = bytes.baseAddress, bytes.count > 0 {
+            try driver.check(driver.copyToHost(base, address, bytes.count, handle), "copying from the GPU")
+        }
+        try synchronize()
+    }
+
+    public func copy(_ source: DeviceAddress, to destination: DeviceAddress, _ byteCount: Int) throws {
+        guard byteCount > 0 else { return }
+        try enter()
+        try driver.check(driver.copyOnDevice(destination, source, byteCount, handle), "copying on the GPU")
+    }
+
+    public func clear(_ address: DeviceAddress, _ byteCount: Int) throws {
+        guard byteCount > 0 else { return }
+        try enter()
+        try driver.check(driver.setBytes(address, 0, byteCount, handle), "clearing memory")
+    }
+
+    public func synchronize() throws {
+        try enter()
+        try driver.check(driver.streamSynchronize(handle), "waiting for the GPU")
+    }
+
+    // MARK: Time
+
+    /// Milliseconds between two moments of the queue's work, from just before to just after `body`'s.
+    public func time(_ body: () throws -> Void) throws -> Double {
+        try enter()
+        var events: [OpaquePointer] = []
+        defer { for event in events { _ = driver.eventDestroy(event) } }
+        func mark() throws {
+            var event: OpaquePointer?
+            try driver.check(driver.eventCreate(&event, 0), "making an event")
+            guard let event else { return }
+            events.append(event)
+            try driver.check(driver.eventRecord(event, handle), "recording an event")
+        }
+        try mark()
+        try body()
+        try mark()
+        guard events.count == 2 else { return .nan }
+        try driver.check(driver.eventSynchronize(events[1]), "waiting for an event")
+        var milliseconds: Float = 0
+        try driver.check(driver.eventElapsed(&milliseconds, events[0], events[1]), "reading an event")
+        return Double(milliseconds)
+    }
+
+    // MARK: Kernels
+
+    /// - Parameter code: as the compiler gave it.
+    public func loadModule(_ code: [UInt8], name: String) throws -> CUDAModule {
+        try enter()
+        var module: OpaquePointer?
+        try code.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            try driver.check(driver.moduleLoad(&module, base), "loading \(name)")
+        }
+        guard let module else { throw CUDAError(.driver, "loading \(name)", hint: "restart the worker") }
+        return CUDAModule(stream: self, handle: module, name: name)
+    }
+
+    /// Queues one launch.
+    ///
+    /// - Parameter arguments: laid out as the kernel declares them.
+    public func launch(
+        _ kernel: CUDAKernel, grid: (Int, Int), threads: Int, sharedBytes: Int, arguments: UnsafeMutableRawBufferPointer
+    ) throws {
+        try enter()
+        var size = arguments.count
+        try withUnsafeMutablePointer(to: &size) { size in
+            var extra: [UnsafeMutableRawPointer?] = [
+                UnsafeMutableRawPointer(bitPattern: 1), arguments.baseAddress, UnsafeMutableRawPointer(bitPattern: 2),
+                UnsafeMutableRawPointer(size), nil,
+            ]
+            try driver.check(
+                driver.launchKernel(
+                    kernel.handle, UInt32(grid.0), UInt32(grid.1), 1, UInt32(threads), 1, 1, UInt32(sharedBytes),
+                    handle, nil, &extra), "launching \(kernel.name)")
+        }
+    }
+}
+
+/// Machine code on a GPU; never unloaded.
+public final class CUDAModule: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: the handle never changes.
+    private unowned let stream: CUDAStream
+    private let handle: OpaquePointer
+    private let name: String
+
+    init(stream: CUDAStream, handle: OpaquePointer, name: String) {
+        (self.stream, self.handle, self.name) = (stream, handle, name)
+    }
+
+    /// - Parameter sharedBytes: the most shared memory a launch may ask for.
+    public func kernel(_ kernel: String, sharedBytes: Int) throws -> CUDAKernel {
+        try stream.enter()
+        var function: OpaquePointer?
+        try stream.driver.check(
+            stream.driver.moduleGetFunction(&function, handle, kernel), "finding \(kernel) in \(name)")
+        guard let function else { throw CUDAError(.driver, "no \(kernel) in \(name)", hint: "restart the worker") }
+        if sharedBytes > 48 << 10 {
+            try stream.driver.check(
+                stream.driver.functionSetAttribute(function, 8, Int32(sharedBytes)),
+                "giving \(kernel) \(sharedBytes) bytes of shared memory")
+        }
+        return CUDAKernel(handle: function, name: kernel)
+    }
+}
+
+public struct CUDAKernel: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: a handle that never changes.
+    let handle: OpaquePointer
+    public let name: String
+}

@@ -1,0 +1,284 @@
+// softmax(scale q k^T + bias) v, over all key blocks or over those chosen for a query block.
+//
+// q, k, v, out: `[tokens, heads, dim]`; `stride` = heads * dim values from token to token. Online softmax: never more
+// than one block of scores. With `k_scale` the values of q, k and v are SageSLA's codes (int8 and e4m3 numbers, which
+// bf16 holds exactly), and P is rounded to e4m3. Source: SpargeAttn csrc/qattn.
+#include "common.cuh"
+
+struct Attention {
+    const void *q, *k, *v;
+    void *out;
+    const float *bias;         // null, or bias[head * bias_head + query * bias_query + key]
+    const int *blocks;         // null for all, or [heads, query blocks, selected], ascending
+    const float *q_scale;      // [heads, query blocks]
+    const float *k_scale;      // [heads, key blocks] or null
+    const float *v_scale;      // [heads, dim]
+    i64 bias_head, bias_query; // values
+    int stride, dim, queries, keys;
+    int query_block, key_block, selected;
+    float scale;
+};
+static_assert(sizeof(Attention) == 120, "KernelArguments.swift says so, too");
+
+constexpr float LOG2E = 1.4426950408889634f, LOWEST = -1e30f, SAGE_SHIFT = 8.807f;
+
+// MARK: Plain: any dim, float32
+
+/// One block of 128 threads takes `rows` queries (at most 16, dividing the query block) of one head.
+/// Shared memory: rows (2 dim + key_block) + 16 (dim + 1) + 3 rows floats.
+template <typename T, bool QUANTIZED> DEVICE void attend_plain(const Attention &p, int rows) {
+    extern __shared__ float plain_memory[];
+    const int dim = p.dim, head = blockIdx.y, q0 = blockIdx.x * rows, tid = threadIdx.x;
+    const int warp = tid / 32, lane = tid % 32;
+    float *q = plain_memory, *o = q + rows * dim, *tile = o + rows * dim, *s = tile + 16 * (dim + 1);
+    float *top = s + rows * p.key_block, *sum = top + rows, *change = sum + rows;
+    const T *qs = (const T *)p.q + head * dim, *ks = (const T *)p.k + head * dim, *vs = (const T *)p.v + head * dim;
+    for (int i = tid; i < rows * dim; i += 128) {
+        const int query = q0 + i / dim;
+        q[i] = query < p.queries ? to_float(qs[(i64)query * p.stride + i % dim]) : 0.0f;
+        o[i] = 0;
+    }
+    if (tid < rows) {
+        top[tid] = -3.402823466e38f;
+        sum[tid] = 0;
+    }
+    const int key_blocks = (p.keys + p.key_block - 1) / p.key_block;
+    const int query_blocks = (p.queries + p.query_block - 1) / p.query_block, query_block = q0 / p.query_block;
+    const int *chosen = p.blocks ? p.blocks + (i64)(head * query_blocks + query_block) * p.selected : nullptr;
+    const int count = chosen ? p.selected : key_blocks;
+    for (int n = 0; n < count; n++) {
+        const int block = chosen ? chosen[n] : n;
+        const int first = block * p.key_block, keys = min(p.key_block, p.keys - first);
+        float factor = p.scale;
+        if (QUANTIZED)
+            factor *= LOG2E * (p.q_scale[head * query_blocks + query_block] * p.k_scale[head * key_blocks + block]);
+        for (int sub = 0; sub < keys; sub += 16) {
+            __syncthreads();
+            for (int i = tid; i < 16 * dim; i += 128) {
+                const int key = sub + i / dim;
+                tile[i / dim * (dim + 1) + i % dim] =
+                    key < keys ? to_float(ks[(i64)(first + key) * p.stride + i % dim]) : 0.0f;
+            }
+            __syncthreads();
+            for (int i = tid; i < rows * 16; i += 128) {
+                const int r = i / 16, key = i % 16;
+                if (sub + key >= keys) continue;
+                float dot = 0;
+                for (int c = 0; c < dim; c++) dot += q[r * dim + c] * tile[key * (dim + 1) + c];
+                dot *= factor;
+                if (p.bias && q0 + r < p.queries)
+                    dot += p.bias[head * p.bias_head + (q0 + r) * p.bias_query + first + sub + key];
+                s[r * p.key_block + sub + key] = dot;
+            }
+        }
+        __syncthreads();
+        for (int r = warp; r < rows; r += 4) {
+            float *row = s + r * p.key_block;
+            float most = -3.402823466e38f;
+            for (int i = lane; i < keys; i += 32) most = fmaxf(most, row[i]);
+            most = fmaxf(warp_max(most), top[r]);
+            float total = 0;
+            for (int i = lane; i < keys; i += 32) {
+                const float e = QUANTIZED ? exp2f(row[i] - most + SAGE_SHIFT) : expf(row[i] - most);
+                total += e;
+                row[i] = QUANTIZED ? round_e4m3(e) : e;
+            }
+            total = warp_sum(total);
+            __syncwarp();
+            if (lane == 0) {
+                const float old = QUANTIZED ? exp2f(top[r] - most) : expf(top[r] - most);
+                change[r] = old;
+                sum[r] = sum[r] * old + total;
+                top[r] = most;
+            }
+        }
+        for (int sub = 0; sub < keys; sub += 16) {
+            __syncthreads();
+            for (int i = tid; i < 16 * dim; i += 128) {
+                const int key = sub + i / dim;
+                tile[i / dim * (dim + 1) + i % dim] =
+                    key < keys ? to_float(vs[(i64)(first + key) * p.stride + i % dim]) : 0.0f;
+            }
+            __syncthreads();
+            const int width = min(16, keys - sub);
+            for (int c = tid; c < dim; c += 128)
+                for (int r = 0; r < rows; r++) {
+                    float part = sub == 0 ? o[r * dim + c] * change[r] : o[r * dim + c];
+                    for (int key = 0; key < width; key++)
+                        part += s[r * p.key_block + sub + key] * tile[key * (dim + 1) + c];
+                    o[r * dim + c] = part;
+                }
+        }
+    }
+    __syncthreads();
+    T *out = (T *)p.out + head * dim;
+    for (int i = tid; i < rows * dim; i += 128) {
+        const int query = q0 + i / dim;
+        if (query >= p.queries) continue;
+        float y = o[i] / sum[i / dim];
+        if (QUANTIZED) y *= p.v_scale[head * dim + i % dim];
+        out[(i64)query * p.stride + i % dim] = from_float<T>(y);
+    }
+}
+KERNEL attend_plain_f32(Attention p, int rows) { attend_plain<float, false>(p, rows); }
+KERNEL attend_plain_bf16(Attention p, int rows) { attend_plain<bf16, false>(p, rows); }
+KERNEL attend_plain_sage_f32(Attention p, int rows) { attend_plain<float, true>(p, rows); }
+KERNEL attend_plain_sage_bf16(Attention p, int rows) { attend_plain<bf16, true>(p, rows); }
+
+// MARK: Tensor cores: dim 64 or 128, bf16
+
+/// Rows of D bf16 in chunks of 16 bytes, the low three bits of the place exclusive-or row: no bank conflicts.
+template <int D> DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * D * 2 + ((chunk ^ (row & 7)) << 4)); }
+
+/// Each warp takes 16 queries; the block's warps share tiles of KEYS keys (= the key block where blocks are chosen),
+/// of which STAGES are in shared memory. Shared memory: (16 warps + 2 STAGES KEYS) D bf16.
+template <int D, int KEYS, int STAGES, bool QUANTIZED> DEVICE void attend_tensor(const Attention &p) {
+    extern __shared__ __align__(128) u8 memory[];
+    constexpr int TILE_BYTES = KEYS * D * 2;
+    const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, rows = blockDim.x / 2;
+    const int head = blockIdx.y, q0 = blockIdx.x * rows;
+    const bf16 *qs = (const bf16 *)p.q + head * D, *ks = (const bf16 *)p.k + head * D,
+               *vs = (const bf16 *)p.v + head * D;
+    const u32 q_base = shared_address(memory), tile_base = q_base + rows * D * 2;
+    const int key_blocks = (p.keys + KEYS - 1) / KEYS;
+    const int *chosen = p.blocks ? p.blocks + (i64)(head * gridDim.x + blockIdx.x) * p.selected : nullptr;
+    const int count = chosen ? p.selected : key_blocks;
+
+    for (int i = tid; i < rows * (D / 8); i += blockDim.x) {
+        const int row = i / (D / 8), chunk = i % (D / 8);
+        const bool valid = q0 + row < p.queries;
+        copy16_async(q_base + chunk_offset<D>(row, chunk), qs + (valid ? (i64)(q0 + row) * p.stride + chunk * 8 : 0),
+                     valid);
+    }
+    auto load = [&](int n) {
+        const int first = (chosen ? chosen[n] : n) * KEYS;
+        const u32 to = tile_base + n % STAGES * 2 * TILE_BYTES;
+        for (int i = tid; i < KEYS * (D / 8); i += blockDim.x) {
+            const int row = i / (D / 8), chunk = i % (D / 8);
+            const bool valid = first + row < p.keys;
+            const i64 at = valid ? (i64)(first + row) * p.stride + chunk * 8 : 0;
+            copy16_async(to + chunk_offset<D>(row, chunk), ks + at, valid);
+            copy16_async(to + TILE_BYTES + chunk_offset<D>(row, chunk), vs + at, valid);
+        }
+    };
+    load(0);
+    commit_copies();
+
+    u32 q[D / 16][4];
+    float o[D / 8][4] = {};
+    float top[2] = {LOWEST, LOWEST}, sum[2] = {0, 0};
+    const int row = q0 + warp * 16 + lane / 4; // this thread's queries: row and row + 8
+    for (int n = 0; n < count; n++) {
+        if (STAGES == 2) {
+            if (n + 1 < count) load(n + 1);
+            commit_copies();
+            wait_copies<1>();
+        } else {
+            wait_copies<0>();
+        }
+        __syncthreads();
+        if (n == 0) {
+#pragma unroll
+            for (int kk = 0; kk < D / 16; kk++)
+                load_matrices(q[kk], q_base + chunk_offset<D>(warp * 16 + lane % 16, 2 * kk + lane / 16));
+        }
+        const int block = chosen ? chosen[n] : n;
+        const u32 k_tile = tile_base + n % STAGES * 2 * TILE_BYTES, v_tile = k_tile + TILE_BYTES;
+        float s[KEYS / 8][4] = {};
+#pragma unroll
+        for (int kk = 0; kk < D / 16; kk++)
+#pragma unroll
+            for (int j = 0; j < KEYS / 16; j++) {
+                u32 b[4];
+                load_matrices(b, k_tile + chunk_offset<D>(16 * j + lane % 8 + lane / 16 * 8, 2 * kk + lane / 8 % 2));
+                multiply_bf16(s[2 * j], q[kk], b[0], b[1]);
+                multiply_bf16(s[2 * j + 1], q[kk], b[2], b[3]);
+            }
+
+        float factor = p.scale * LOG2E;
+        if (QUANTIZED)
+            factor *= p.q_scale[head * gridDim.x + blockIdx.x] * p.k_scale[head * key_blocks + block];
+        const int first = block * KEYS + lane % 4 * 2;
+        float most[2] = {top[0], top[1]};
+#pragma unroll
+        for (int j = 0; j < KEYS / 8; j++)
+#pragma unroll
+            for (int v = 0; v < 4; v++) {
+                const int key = first + 8 * j + v % 2, query = row + v / 2 * 8;
+                float x = s[j][v] * factor;
+                if (key >= p.keys) {
+                    x = -__int_as_float(0x7F800000);
+                } else if (p.bias) {
+                    if (query < p.queries) x += LOG2E * p.bias[head * p.bias_head + query * p.bias_query + key];
+                    x = fmaxf(x, LOWEST);
+                }
+                s[j][v] = x;
+                most[v / 2] = fmaxf(most[v / 2], x);
+            }
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            most[r] = fmaxf(most[r], __shfl_xor_sync(0xFFFFFFFFu, most[r], 1));
+            most[r] = fmaxf(most[r], __shfl_xor_sync(0xFFFFFFFFu, most[r], 2));
+            const float change = exp2_fast(top[r] - most[r]);
+            top[r] = most[r];
+            sum[r] *= change;
+#pragma unroll
+            for (int t = 0; t < D / 8; t++) {
+                o[t][2 * r] *= change;
+                o[t][2 * r + 1] *= change;
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < KEYS / 8; j++)
+#pragma unroll
+            for (int v = 0; v < 4; v++) {
+                const float e = exp2_fast(s[j][v] - most[v / 2] + (QUANTIZED ? SAGE_SHIFT : 0.0f));
+                sum[v / 2] += e;
+                s[j][v] = QUANTIZED ? round_e4m3(e) : e;
+            }
+#pragma unroll
+        for (int kk = 0; kk < KEYS / 16; kk++) {
+            const u32 a[4] = {pack_bf16(s[2 * kk][0], s[2 * kk][1]), pack_bf16(s[2 * kk][2], s[2 * kk][3]),
+                              pack_bf16(s[2 * kk + 1][0], s[2 * kk + 1][1]),
+                              pack_bf16(s[2 * kk + 1][2], s[2 * kk + 1][3])};
+#pragma unroll
+            for (int t = 0; t < D / 16; t++) {
+                u32 b[4];
+                load_matrices_transposed(
+                    b, v_tile + chunk_offset<D>(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * t + lane / 16));
+                multiply_bf16(o[2 * t], a, b[0], b[1]);
+                multiply_bf16(o[2 * t + 1], a, b[2], b[3]);
+            }
+        }
+        __syncthreads();
+        if (STAGES == 1) {
+            if (n + 1 < count) load(n + 1);
+            commit_copies();
+        }
+    }
+    bf16 *out = (bf16 *)p.out + head * D;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        sum[r] += __shfl_xor_sync(0xFFFFFFFFu, sum[r], 1);
+        sum[r] += __shfl_xor_sync(0xFFFFFFFFu, sum[r], 2);
+        const int query = row + 8 * r;
+        if (query >= p.queries) continue;
+        const float factor = 1.0f / sum[r];
+#pragma unroll
+        for (int t = 0; t < D / 8; t++) {
+            const int c = 8 * t + lane % 4 * 2;
+            float low = o[t][2 * r] * factor, high = o[t][2 * r + 1] * factor;
+            if (QUANTIZED) {
+                low *= p.v_scale[head * D + c];
+                high *= p.v_scale[head * D + c + 1];
+            }
+            *(u32 *)(out + (i64)query * p.stride + c) = pack_bf16(low, high);
+        }
+    }
+}
+#define TENSOR_ATTENTION extern "C" __global__ void __launch_bounds__(256, 1)
+TENSOR_ATTENTION attend_tensor_64(Attention p) { attend_tensor<64, 64, 2, false>(p); }
+TENSOR_ATTENTION attend_tensor_128(Attention p) { attend_tensor<128, 64, 2, false>(p); }
+TENSOR_ATTENTION attend_tensor_128_wide(Attention p) { attend_tensor<128, 128, 1, false>(p); }
+TENSOR_ATTENTION attend_tensor_sage(Attention p) { attend_tensor<128, 64, 2, true>(p); }
+TENSOR_ATTENTION attend_tensor_sage_wide(Attention p) { attend_tensor<128, 128, 1, true>(p); }

@@ -1,0 +1,190 @@
+// What every kernel shares: types, bf16, reductions, tensor-core instructions. No header but this one.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+#define DEVICE __device__ __forceinline__
+#define KERNEL extern "C" __global__ void
+
+struct bf16 {
+    u16 bits;
+};
+struct f16 {
+    u16 bits;
+};
+
+DEVICE float to_float(float x) { return x; }
+DEVICE float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+DEVICE float to_float(f16 x) {
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+}
+
+/// Rounds to nearest even.
+template <typename T> DEVICE T from_float(float x);
+template <> DEVICE float from_float<float>(float x) { return x; }
+template <> DEVICE bf16 from_float<bf16>(float x) {
+    bf16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+template <> DEVICE f16 from_float<f16>(float x) {
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+/// What `x` is after a stay in memory as `T`.
+template <typename T> DEVICE float rounded(float x) { return to_float(from_float<T>(x)); }
+
+/// Two bf16, `low` at the lower address.
+DEVICE u32 pack_bf16(float low, float high) {
+    u32 y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+
+DEVICE float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+DEVICE float gelu_tanh(float x) {
+    const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
+    // 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2u))
+    return x / (1.0f + expf(-2.0f * inner));
+}
+/// 1: SiLU, 2: tanh GELU, otherwise nothing.
+DEVICE float activate(float x, int kind) { return kind == 1 ? silu(x) : kind == 2 ? gelu_tanh(x) : x; }
+
+/// The value of the e4m3 number next to `x`, half to even, saturating at 448.
+DEVICE float round_e4m3(float x) {
+    const float magnitude = fabsf(x);
+    float y;
+    if (magnitude >= 448.0f) {
+        y = 448.0f;
+    } else if (magnitude < 0.015625f) {
+        y = rintf(magnitude * 512.0f) * (1.0f / 512.0f);
+    } else {
+        const u32 bits = __float_as_uint(magnitude);
+        y = __uint_as_float((bits + 0x7FFFF + (bits >> 20 & 1)) & 0xFFF00000u);
+    }
+    return x < 0 ? -y : y;
+}
+
+// Reductions: over a warp, and over a block of whole warps (`shared`: 33 values of it).
+
+DEVICE float warp_sum(float x) {
+    for (int n = 16; n > 0; n /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, n);
+    return x;
+}
+DEVICE float warp_max(float x) {
+    for (int n = 16; n > 0; n /= 2) x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, n));
+    return x;
+}
+template <bool MAX> DEVICE float block_reduce(float x, float *shared) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    x = MAX ? warp_max(x) : warp_sum(x);
+    __syncthreads();
+    if (lane == 0) shared[warp] = x;
+    __syncthreads();
+    float y = lane < warps ? shared[lane] : (MAX ? -3.402823466e38f : 0.0f);
+    return MAX ? warp_max(y) : warp_sum(y);
+}
+DEVICE float block_sum(float x, float *shared) { return block_reduce<false>(x, shared); }
+DEVICE float block_max(float x, float *shared) { return block_reduce<true>(x, shared); }
+
+// Shared memory and tensor cores (sm_80 and later).
+
+DEVICE u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
+
+/// 16 bytes from global to shared memory, zeros where `valid` is false (then nothing is read).
+DEVICE void copy16_async(u32 to, const void *from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits until at most `N` groups of copies are under way.
+template <int N> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+/// Four 8x8 matrices of 16-bit values; lane `8 m + r` gives the address of row r of matrix m.
+DEVICE void load_matrices(u32 (&r)[4], u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+DEVICE void load_matrices_transposed(u32 (&r)[4], u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+/// c `[16, 8]` += a `[16, 16]` b `[16, 8]`, bf16 with float32 sums.
+DEVICE void multiply_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+/// c `[16, 8]` += a `[16, 32]` b `[32, 8]`, int8 with int32 sums.
+DEVICE void multiply_s8(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/// What a matrix product does with `y = x w^T` before it writes: `kind` as named below.
+struct Epilogue {
+    const float *bias;   // [n] or null
+    const void *operand; // gate f32 [n]; factor or residual [m, n] of the output's type
+    int kind;
+    int rounds_first; // y becomes bf16 before the bias (int8 layers)
+};
+static_assert(sizeof(Epilogue) == 24, "KernelArguments.swift says so, too");
+enum { STORE = 0, SILU = 1, GELU = 2, ACCUMULATE = 3, GATED = 4, MULTIPLY = 5, RESIDUAL = 6 };
+
+template <typename TO> DEVICE TO finished(const TO *out, i64 index, int column, float y, const Epilogue &e) {
+    if (e.rounds_first) y = rounded<bf16>(y);
+    if (e.bias) y += e.bias[column];
+    if (e.kind == SILU || e.kind == GELU) y = activate(y, e.kind);
+    if (e.kind == ACCUMULATE) y = to_float(out[index]) + y;
+    if (e.kind == GATED) y = to_float(out[index]) + ((const float *)e.operand)[column] * y;
+    if (e.kind == MULTIPLY) y = y * to_float(((const TO *)e.operand)[index]);
+    if (e.kind == RESIDUAL) y = to_float(((const TO *)e.operand)[index]) + y;
+    return from_float<TO>(y);
+}
+
+/// Finishes a tile `[rows, columns]` of sums in shared memory, `stride` floats a row: element (r, c) is out[row0 + r,
+/// column0 + c] of `[m, n]`. Neighbouring threads write neighbouring columns. The caller has synchronised.
+template <typename TO>
+DEVICE void finish_tile(const float *tile, int rows, int columns, int stride, TO *out, i64 row0, int column0, i64 m,
+                        int n, const Epilogue &e) {
+    const int wanted = min(columns, n - column0), pairs = (wanted + 1) / 2;
+#pragma unroll 1
+    for (int i = threadIdx.x; i < rows * pairs; i += blockDim.x) {
+        const int r = i / pairs, c = i % pairs * 2;
+        if (row0 + r >= m) break;
+        const i64 index = (row0 + r) * n + column0 + c;
+        const float *from = tile + r * stride + c;
+        const TO low = finished(out, index, column0 + c, from[0], e);
+        if (c + 1 < wanted) {
+            const TO high = finished(out, index + 1, column0 + c + 1, from[1], e);
+            struct alignas(2 * sizeof(TO)) Pair {
+                TO low, high;
+            };
+            if ((u64)(out + index) % sizeof(Pair) == 0) {
+                *(Pair *)(out + index) = Pair{low, high};
+                continue;
+            }
+            out[index + 1] = high;
+        }
+        out[index] = low;
+    }
+}

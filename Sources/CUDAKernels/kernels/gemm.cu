@@ -1,0 +1,273 @@
+// Matrix products y = epilogue(x w^T), and convolutions as the same product over gathered pixels (implicit GEMM).
+//
+// `plain_*` runs on the ordinary arithmetic units in float32, for any size and alignment. `tensor_*` runs on the
+// tensor cores (mma.sync, sm_80 and later): x and w bf16, rows 16-byte aligned, depth a multiple of 8.
+#include "common.cuh"
+
+/// Where output pixels find their inputs. x `[frames, height, width, in]`, before it `history` and, before that, frames
+/// of zeros: `first` = -(zeros), counted in frames of the history and x together.
+struct Window {
+    const void *history;
+    int history_frames, frames, height, width, in;
+    int kh, kw; // taps: time outermost, width innermost
+    int stride_t, stride_h, stride_w;
+    int first, top, left; // input position of tap 0 of output 0
+    int out_height, out_width;
+};
+static_assert(sizeof(Window) == 72, "KernelArguments.swift says so, too");
+
+// MARK: Plain
+
+/// Rows of x, `row_stride` values apart.
+template <typename T> struct Rows {
+    const T *x;
+    i64 row_stride;
+    DEVICE float at(i64 row, int k) const { return to_float(x[row * row_stride + k]); }
+};
+
+/// Row = output pixel, depth = (tap, channel).
+template <typename T> struct Pixels {
+    const T *x;
+    const Window &w;
+    DEVICE float at(i64 row, int k) const {
+        const int tap = k / w.in, channel = k % w.in;
+        const int ox = (int)(row % w.out_width);
+        const i64 above = row / w.out_width;
+        const int t = (int)(above / w.out_height) * w.stride_t + w.first + tap / (w.kh * w.kw);
+        const int y = (int)(above % w.out_height) * w.stride_h + w.top + tap / w.kw % w.kh;
+        const int p = ox * w.stride_w + w.left + tap % w.kw;
+        if (t < 0 || y < 0 || y >= w.height || p < 0 || p >= w.width) return 0;
+        const bool old = t < w.history_frames;
+        const T *from = old ? (const T *)w.history : x;
+        const i64 frame = old ? t : t - w.history_frames;
+        return to_float(from[((frame * w.height + y) * w.width + p) * w.in + channel]);
+    }
+};
+
+/// A 64 x 64 tile a block of 256 threads, 4 x 4 values a thread, 16 deep.
+template <typename A, typename TW, typename TO>
+DEVICE void plain_product(const A &a, const TW *w, TO *out, i64 m, int n, int k, const Epilogue &e) {
+    __shared__ float memory[64 * 65];
+    float (*as)[65] = (float (*)[65])memory, (*ws)[65] = as + 16;
+    const int columns = (n + 63) / 64;
+    const i64 row0 = (i64)(blockIdx.x / columns) * 64;
+    const int column0 = (int)(blockIdx.x % columns) * 64;
+    const int load_row = threadIdx.x / 4, load_k = threadIdx.x % 4 * 4;
+    const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    float sum[4][4] = {};
+    for (int k0 = 0; k0 < k; k0 += 16) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int kk = k0 + load_k + i;
+            as[load_k + i][load_row] = row0 + load_row < m && kk < k ? a.at(row0 + load_row, kk) : 0.0f;
+            ws[load_k + i][load_row] =
+                column0 + load_row < n && kk < k ? to_float(w[(i64)(column0 + load_row) * k + kk]) : 0.0f;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int kk = 0; kk < 16; kk++) {
+            float x[4], y[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                x[i] = as[kk][ty + 16 * i];
+                y[i] = ws[kk][tx + 16 * i];
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) sum[i][j] += x[i] * y[j];
+        }
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) memory[(ty + 16 * i) * 65 + tx + 16 * j] = sum[i][j];
+    __syncthreads();
+    finish_tile(memory, 64, 64, 65, out, row0, column0, m, n, e);
+}
+
+#define PLAIN_LINEAR(A, TA, W, TW, O, TO)                                                                              \
+    KERNEL plain_linear_##A##_##W##_##O(const TA *x, const TW *w, TO *out, i64 m, int n, int k, Epilogue e) {          \
+        plain_product(Rows<TA>{x, k}, w, out, m, n, k, e);                                                       \
+    }
+PLAIN_LINEAR(f32, float, f32, float, f32, float)
+PLAIN_LINEAR(f32, float, bf16, bf16, f32, float)
+PLAIN_LINEAR(f32, float, f32, float, bf16, bf16)
+PLAIN_LINEAR(f32, float, bf16, bf16, bf16, bf16)
+PLAIN_LINEAR(bf16, bf16, bf16, bf16, bf16, bf16)
+PLAIN_LINEAR(bf16, bf16, bf16, bf16, f32, float)
+
+KERNEL plain_convolution_f32(const float *x, const float *w, float *out, i64 m, int n, int k, Epilogue e, Window p) {
+    plain_product(Pixels<float>{x, p}, w, out, m, n, k, e);
+}
+KERNEL plain_convolution_bf16(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
+    plain_product(Pixels<bf16>{x, p}, w, out, m, n, k, e);
+}
+
+// MARK: Tensor cores
+
+constexpr int TILE_ROWS = 128, DEPTH = 64, STAGES = 3;
+
+/// A row of 64 bf16 in shared memory is 8 chunks of 16 bytes, each at its place exclusive-or row: no bank conflicts.
+DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
+
+/// Gives the addresses of the chunks a thread copies: rows `first + 32 i` of the tile.
+struct LinearSource {
+    const bf16 *x;
+    i64 row0, m, row_stride;
+    int k;
+    DEVICE void start(int) {}
+    DEVICE void at_depth(int) {}
+    DEVICE const bf16 *chunk(int i, int row, int depth, bool &valid) const {
+        valid = row0 + row < m && depth < k;
+        return x + (valid ? (row0 + row) * row_stride + depth : 0);
+    }
+};
+
+struct PixelSource {
+    const bf16 *x;
+    const Window &w;
+    i64 row0, m;
+    int k;
+    int t[4], y[4], p[4]; // of tap 0, for each of the thread's rows; t is far below zero for rows past the end
+    int dt, dy, dp, channel;
+    DEVICE void start(int first) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const i64 row = row0 + first + 32 * i;
+            const i64 above = row / w.out_width;
+            p[i] = (int)(row % w.out_width) * w.stride_w + w.left;
+            y[i] = (int)(above % w.out_height) * w.stride_h + w.top;
+            t[i] = row < m ? (int)(above / w.out_height) * w.stride_t + w.first : -(1 << 30);
+        }
+    }
+    DEVICE void at_depth(int depth) {
+        const int tap = depth / w.in;
+        channel = depth - tap * w.in;
+        const int line = tap / w.kw;
+        dp = tap - line * w.kw;
+        dt = line / w.kh;
+        dy = line - dt * w.kh;
+    }
+    DEVICE const bf16 *chunk(int i, int, int depth, bool &valid) const {
+        const int ti = t[i] + dt, yi = y[i] + dy, pi = p[i] + dp;
+        valid = depth < k && ti >= 0 && yi >= 0 && yi < w.height && pi >= 0 && pi < w.width;
+        if (!valid) return x;
+        const bool old = ti < w.history_frames;
+        const bf16 *from = old ? (const bf16 *)w.history : x;
+        const i64 frame = old ? ti : ti - w.history_frames;
+        return from + ((frame * w.height + yi) * w.width + pi) * w.in + channel;
+    }
+};
+
+/// A 128 x N tile a block of 8 warps, 4 down and 2 across, each 32 x N / 2; copies run two stages ahead.
+///
+/// Shared memory: STAGES x (128 + N) rows of 128 bytes; the finished tile, 128 x (N + 4) floats, lies over them.
+template <int N, typename SOURCE, typename TO>
+DEVICE void tensor_product(SOURCE source, const bf16 *w, TO *out, i64 m, int n, int k, i64 row0, int column0,
+                           const Epilogue &e) {
+    extern __shared__ __align__(128) u8 memory[];
+    constexpr int STAGE_BYTES = (TILE_ROWS + N) * 128;
+    constexpr int TILES = N / 16; // of 8 columns, a warp
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int warp_row = warp / 2 * 32, warp_column = warp % 2 * (N / 2);
+    const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
+    const u32 base = shared_address(memory);
+    const int steps = (k + DEPTH - 1) / DEPTH;
+
+    source.start(load_row);
+    auto load = [&](int step) {
+        const int depth = step * DEPTH + load_chunk * 8;
+        const u32 to = base + step % STAGES * STAGE_BYTES;
+        source.at_depth(depth);
+#pragma unroll
+        for (int i = 0; i < TILE_ROWS / 32; i++) {
+            bool valid;
+            const bf16 *from = source.chunk(i, load_row + 32 * i, depth, valid);
+            copy16_async(to + chunk_offset(load_row + 32 * i, load_chunk), from, valid);
+        }
+#pragma unroll
+        for (int i = 0; i < N / 32; i++) {
+            const int row = load_row + 32 * i;
+            const bool valid = column0 + row < n && depth < k;
+            copy16_async(to + TILE_ROWS * 128 + chunk_offset(row, load_chunk),
+                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+        }
+    };
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (s < steps) load(s);
+        commit_copies();
+    }
+
+    float sum[2][TILES][4] = {};
+    for (int step = 0; step < steps; step++) {
+        wait_copies<STAGES - 2>();
+        __syncthreads();
+        if (step + STAGES - 1 < steps) load(step + STAGES - 1);
+        commit_copies();
+        const u32 at = base + step % STAGES * STAGE_BYTES;
+#pragma unroll
+        for (int kk = 0; kk < DEPTH / 16; kk++) {
+            u32 a[2][4], b[TILES / 2][4];
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+                load_matrices(a[i], at + chunk_offset(warp_row + 16 * i + lane % 16, 2 * kk + lane / 16));
+#pragma unroll
+            for (int j = 0; j < TILES / 2; j++)
+                load_matrices(b[j], at + TILE_ROWS * 128 +
+                                        chunk_offset(warp_column + 16 * j + lane % 8 + lane / 16 * 8,
+                                                     2 * kk + lane / 8 % 2));
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+#pragma unroll
+                for (int j = 0; j < TILES; j++)
+                    multiply_bf16(sum[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        }
+    }
+    wait_copies<0>();
+    __syncthreads();
+    float *tile = (float *)memory;
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+        for (int j = 0; j < TILES; j++)
+#pragma unroll
+            for (int v = 0; v < 4; v++)
+                tile[(warp_row + 16 * i + lane / 4 + v / 2 * 8) * (N + 4) + warp_column + 8 * j + lane % 4 * 2 +
+                     v % 2] = sum[i][j][v];
+    __syncthreads();
+    finish_tile(tile, TILE_ROWS, N, N + 4, out, row0, column0, m, n, e);
+}
+
+template <int N, typename TO>
+DEVICE void tensor_linear(const bf16 *x, const bf16 *w, TO *out, i64 m, int n, int k, const Epilogue &e) {
+    const int columns = (n + N - 1) / N;
+    const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
+    tensor_product<N>(LinearSource{x, row0, m, k, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+}
+template <int N>
+DEVICE void tensor_convolution(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, const Epilogue &e,
+                               const Window &p) {
+    const int columns = (n + N - 1) / N;
+    const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
+    tensor_product<N>(PixelSource{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+}
+
+#define TENSOR_KERNEL extern "C" __global__ void __launch_bounds__(256, 2)
+
+TENSOR_KERNEL tensor_linear_bf16(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e) {
+    tensor_linear<128>(x, w, out, m, n, k, e);
+}
+TENSOR_KERNEL tensor_linear_f32(const bf16 *x, const bf16 *w, float *out, i64 m, int n, int k, Epilogue e) {
+    tensor_linear<128>(x, w, out, m, n, k, e);
+}
+TENSOR_KERNEL tensor_convolution_32(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+                                    Window p) {
+    tensor_convolution<32>(x, w, out, m, n, k, e, p);
+}
+TENSOR_KERNEL tensor_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+                                    Window p) {
+    tensor_convolution<96>(x, w, out, m, n, k, e, p);
+}

@@ -1,0 +1,229 @@
+// Norms over rows, and RoPE. Sums in float32, over values read once per pass (they stay in the first-level cache).
+#include "common.cuh"
+
+/// One block a row of `[rows, dim]`: (x - mean) / sqrt(var + epsilon), then `* weight + bias` or, if modulated,
+/// `* (1 + weight) + bias`; both f32 `[dim]` or null.
+template <typename T, typename O>
+DEVICE void layer_norm(const T *x, const float *weight, const float *bias, O *out, int dim, float epsilon,
+                       int modulated) {
+    __shared__ float shared[33];
+    const T *row = x + (i64)blockIdx.x * dim;
+    O *to = out + (i64)blockIdx.x * dim;
+    float sum = 0;
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) sum += to_float(row[i]);
+    const float mean = block_sum(sum, shared) / dim;
+    float squares = 0;
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+        const float d = to_float(row[i]) - mean;
+        squares += d * d;
+    }
+    const float factor = 1.0f / sqrtf(block_sum(squares, shared) / dim + epsilon);
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+        float y = (to_float(row[i]) - mean) * factor;
+        if (weight) y *= modulated ? 1.0f + weight[i] : weight[i];
+        if (bias) y += bias[i];
+        to[i] = from_float<O>(y);
+    }
+}
+#define LAYER_NORM(A, TA, B, TB)                                                                                       \
+    KERNEL layer_norm_##A##_##B(const TA *x, const float *weight, const float *bias, TB *out, int dim, float epsilon,  \
+                                int modulated) {                                                                       \
+        layer_norm(x, weight, bias, out, dim, epsilon, modulated);                                                     \
+    }
+LAYER_NORM(f32, float, f32, float)
+LAYER_NORM(bf16, bf16, f32, float)
+LAYER_NORM(f32, float, bf16, bf16)
+LAYER_NORM(bf16, bf16, bf16, bf16)
+
+DEVICE void unpack8(const uint4 &v, float (&x)[8]) {
+    const u32 *w = (const u32 *)&v;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        x[2 * i] = __uint_as_float(w[i] << 16);
+        x[2 * i + 1] = __uint_as_float(w[i] & 0xFFFF0000u);
+    }
+}
+DEVICE uint4 pack8(const float (&x)[8]) {
+    return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
+}
+DEVICE void load8(const float *p, float (&x)[8]) {
+    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
+    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+
+/// Wide forms: one warp holds a row of bf16 in registers, 8 values a lane and step. dim is a multiple of 8, at most
+/// 256 STEPS; pointers are 16-byte aligned. Four rows a block of 128 threads.
+template <int STEPS>
+DEVICE void layer_norm_wide(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
+                            float epsilon, int modulated) {
+    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    const bf16 *from = x + (i64)row * dim;
+    float v[STEPS][8];
+    float sum = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            unpack8(*(const uint4 *)(from + at), v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum += v[s][i];
+        }
+    }
+    const float mean = warp_sum(sum) / dim;
+    float squares = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        if ((s * 32 + lane) * 8 < dim) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                v[s][i] -= mean;
+                squares += v[s][i] * v[s][i];
+            }
+        }
+    }
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            float w[8], b[8];
+            if (weight) load8(weight + at, w);
+            if (bias) load8(bias + at, b);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float y = v[s][i] * factor;
+                if (weight) y *= modulated ? 1.0f + w[i] : w[i];
+                if (bias) y += b[i];
+                v[s][i] = y;
+            }
+            *(uint4 *)(out + (i64)row * dim + at) = pack8(v[s]);
+        }
+    }
+}
+KERNEL layer_norm_wide_8(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
+                         float epsilon, int modulated) {
+    layer_norm_wide<8>(x, weight, bias, out, rows, dim, epsilon, modulated);
+}
+KERNEL layer_norm_wide_20(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
+                          float epsilon, int modulated) {
+    layer_norm_wide<20>(x, weight, bias, out, rows, dim, epsilon, modulated);
+}
+
+template <int STEPS>
+DEVICE void rms_norm_wide(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
+    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    const bf16 *from = x + (i64)row * dim;
+    float v[STEPS][8];
+    float squares = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            unpack8(*(const uint4 *)(from + at), v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
+        }
+    }
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            float w[8];
+            load8(weight + at, w);
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[s][i] *= factor * w[i];
+            *(uint4 *)(out + (i64)row * dim + at) = pack8(v[s]);
+        }
+    }
+}
+KERNEL rms_norm_wide_8(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
+    rms_norm_wide<8>(x, weight, out, rows, dim, epsilon);
+}
+KERNEL rms_norm_wide_20(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
+    rms_norm_wide<20>(x, weight, out, rows, dim, epsilon);
+}
+
+/// One block a row: x / sqrt(mean(x^2) + epsilon) * weight. In place is allowed.
+template <typename T> DEVICE void rms_norm(const T *x, const float *weight, T *out, int dim, float epsilon) {
+    __shared__ float shared[33];
+    const T *row = x + (i64)blockIdx.x * dim;
+    T *to = out + (i64)blockIdx.x * dim;
+    float squares = 0;
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) squares += to_float(row[i]) * to_float(row[i]);
+    const float factor = 1.0f / sqrtf(block_sum(squares, shared) / dim + epsilon);
+    for (int i = threadIdx.x; i < dim; i += blockDim.x) to[i] = from_float<T>(to_float(row[i]) * factor * weight[i]);
+}
+KERNEL rms_norm_f32(const float *x, const float *weight, float *out, int dim, float epsilon) {
+    rms_norm(x, weight, out, dim, epsilon);
+}
+KERNEL rms_norm_bf16(const bf16 *x, const float *weight, bf16 *out, int dim, float epsilon) {
+    rms_norm(x, weight, out, dim, epsilon);
+}
+
+/// One warp a row of channels: x / max(|x|_2, 1e-12) * sqrt(dim) * gamma, then the activation.
+template <typename T>
+DEVICE void channel_norm(const T *x, const float *gamma, T *out, i64 rows, int dim, int activation) {
+    const int lane = threadIdx.x % 32;
+    const float root = sqrtf((float)dim);
+    for (i64 row = (i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; row < rows;
+         row += (i64)gridDim.x * (blockDim.x / 32)) {
+        const T *from = x + row * dim;
+        T *to = out + row * dim;
+        float squares = 0;
+        for (int i = lane; i < dim; i += 32) squares += to_float(from[i]) * to_float(from[i]);
+        const float factor = root / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
+        for (int i = lane; i < dim; i += 32)
+            to[i] = from_float<T>(activate(to_float(from[i]) * factor * gamma[i], activation));
+    }
+}
+KERNEL channel_norm_f32(const float *x, const float *gamma, float *out, i64 rows, int dim, int activation) {
+    channel_norm(x, gamma, out, rows, dim, activation);
+}
+KERNEL channel_norm_bf16(const bf16 *x, const float *gamma, bf16 *out, i64 rows, int dim, int activation) {
+    channel_norm(x, gamma, out, rows, dim, activation);
+}
+
+/// The same, 8 bf16 a lane, `lanes` (a power of two, 8 lanes >= dim) lanes a row; dim a multiple of 8.
+KERNEL channel_norm_wide(const bf16 *x, const float *gamma, bf16 *out, i64 rows, int dim, int activation, int lanes) {
+    const int part = threadIdx.x % lanes, at = part * 8;
+    const float root = sqrtf((float)dim);
+    float g[8] = {};
+    if (at < dim) load8(gamma + at, g);
+    const i64 step = (i64)gridDim.x * (blockDim.x / lanes);
+    // Every lane of a warp takes the same number of turns, so that the shuffles meet.
+    const i64 turns = (rows + step - 1) / step;
+    for (i64 turn = 0; turn < turns; turn++) {
+        const i64 row = turn * step + (i64)blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes;
+        const bool inside = row < rows && at < dim;
+        float v[8] = {};
+        if (inside) unpack8(*(const uint4 *)(x + row * dim + at), v);
+        float squares = 0;
+#pragma unroll
+        for (int i = 0; i < 8; i++) squares += v[i] * v[i];
+        for (int n = lanes / 2; n > 0; n /= 2) squares += __shfl_xor_sync(0xFFFFFFFFu, squares, n);
+        const float factor = root / fmaxf(sqrtf(squares), 1e-12f);
+        if (inside) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[i] = activate(v[i] * factor * g[i], activation);
+            *(uint4 *)(out + row * dim + at) = pack8(v);
+        }
+    }
+}
+
+/// Pairs (2i, 2i + 1) of x `[tokens, heads, dim]` turn by table `[tokens, dim / 2, 2]`, in place; `pairs` = all of them.
+template <typename T> DEVICE void rotate(T *x, const float *table, i64 pairs, int heads, int half) {
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < pairs; i += (i64)gridDim.x * blockDim.x) {
+        const int pair = (int)(i % half);
+        const i64 token = i / half / heads;
+        const float *turn = table + 2 * (token * half + pair);
+        const float a = to_float(x[2 * i]), b = to_float(x[2 * i + 1]);
+        x[2 * i] = from_float<T>(a * turn[0] - b * turn[1]);
+        x[2 * i + 1] = from_float<T>(a * turn[1] + b * turn[0]);
+    }
+}
+KERNEL rotate_f32(float *x, const float *table, i64 pairs, int heads, int half) { rotate(x, table, pairs, heads, half); }
+KERNEL rotate_bf16(bf16 *x, const float *table, i64 pairs, int heads, int half) { rotate(x, table, pairs, heads, half); }

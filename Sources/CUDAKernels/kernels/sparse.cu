@@ -1,0 +1,332 @@
+// What sparse-linear attention needs beside the attention itself: which key blocks a query block attends to, the
+// linear branch, and SageSLA's codes. q, k, v: `[tokens, heads, dim]`. Source: TurboDiffusion SLA/core.py, utils.py.
+#include "common.cuh"
+
+// MARK: Block choice, in double precision: every backend chooses the same
+
+/// means `[heads, blocks, dim]` of blocks of tokens; the last divides by its real size. Block (block, head).
+template <typename T> DEVICE void block_means(const T *x, double *means, int tokens, int heads, int dim, int block) {
+    const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
+    for (int c = threadIdx.x; c < dim; c += blockDim.x) {
+        double sum = 0;
+        const T *from = x + ((i64)first * heads + head) * dim + c;
+        for (int t = 0; t < count; t++) sum += (double)to_float(from[(i64)t * heads * dim]);
+        means[((i64)head * gridDim.x + blockIdx.x) * dim + c] = sum / count;
+    }
+}
+KERNEL block_means_f32(const float *x, double *means, int tokens, int heads, int dim, int block) {
+    block_means(x, means, tokens, heads, dim, block);
+}
+KERNEL block_means_bf16(const bf16 *x, double *means, int tokens, int heads, int dim, int block) {
+    block_means(x, means, tokens, heads, dim, block);
+}
+
+/// mean `[heads, dim]` = mean over all tokens of the block means; then means -= mean. One block a head, 8 parts of
+/// 128 threads.
+extern "C" __global__ void __launch_bounds__(1024) center_means(double *means, double *mean, int tokens, int dim, int block, int blocks) {
+    __shared__ double parts[8][128];
+    const int head = blockIdx.x, lane = threadIdx.x % 128, part = threadIdx.x / 128;
+    double *own = means + (i64)head * blocks * dim;
+    for (int c0 = 0; c0 < dim; c0 += 128) {
+        const int c = c0 + lane;
+        double sum = 0;
+        if (c < dim)
+            for (int b = part; b < blocks; b += 8) {
+                const double share = (double)min(block, tokens - b * block) / tokens;
+                sum += own[(i64)b * dim + c] * share;
+            }
+        parts[part][lane] = sum;
+        __syncthreads();
+        double total = 0;
+        for (int i = 0; i < 8; i++) total += parts[i][lane];
+        if (c < dim) {
+            for (int b = part; b < blocks; b += 8) own[(i64)b * dim + c] -= total;
+            if (part == 0) mean[head * dim + c] = total;
+        }
+        __syncthreads();
+    }
+}
+
+/// chosen `[heads, query blocks, selected]`, ascending: the blocks of greatest q . k, of equals the earlier. Block (query
+/// block, head) of 256 threads; shared memory: dim doubles and `key_blocks` keys of 8 bytes.
+KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int key_blocks, int dim, int selected) {
+    extern __shared__ __align__(16) double choice_memory[];
+    double *q = choice_memory;
+    u64 *order = (u64 *)(q + dim);
+    const int head = blockIdx.y, tid = threadIdx.x, lane = tid % 32;
+    const i64 at = (i64)head * gridDim.x + blockIdx.x;
+    for (int c = tid; c < dim; c += blockDim.x) q[c] = queries[at * dim + c];
+    __syncthreads();
+    for (int b = tid / 32; b < key_blocks; b += blockDim.x / 32) {
+        const double *k = keys + ((i64)head * key_blocks + b) * dim;
+        double dot = 0;
+        for (int c = lane; c < dim; c += 32) dot += q[c] * k[c];
+        for (int n = 16; n > 0; n /= 2) dot += __shfl_xor_sync(0xFFFFFFFFu, dot, n);
+        if (lane == 0) {
+            // Unsigned integers in the order of the numbers; -0 as 0.
+            const u64 bits = (u64)__double_as_longlong(dot + 0.0);
+            order[b] = bits >> 63 ? ~bits : bits | 1ull << 63;
+        }
+    }
+    __syncthreads();
+    // The selected-th greatest, bit by bit.
+    u64 threshold = 0;
+    for (int bit = 63; bit >= 0; bit--) {
+        const u64 candidate = threshold | 1ull << bit;
+        int count = 0;
+        for (int base = 0; base < key_blocks; base += blockDim.x)
+            count += __syncthreads_count(base + tid < key_blocks && order[base + tid] >= candidate);
+        if (count >= selected) threshold = candidate;
+    }
+    int above = 0;
+    for (int base = 0; base < key_blocks; base += blockDim.x)
+        above += __syncthreads_count(base + tid < key_blocks && order[base + tid] > threshold);
+    if (tid >= 32) return;
+    const u32 before = (1u << lane) - 1;
+    int equals = 0, written = 0;
+    for (int base = 0; base < key_blocks; base += 32) {
+        const int b = base + lane;
+        const bool equal = b < key_blocks && order[b] == threshold;
+        const u32 equal_lanes = __ballot_sync(0xFFFFFFFFu, equal);
+        const bool taken = (b < key_blocks && order[b] > threshold) ||
+                           (equal && equals + __popc(equal_lanes & before) < selected - above);
+        const u32 taken_lanes = __ballot_sync(0xFFFFFFFFu, taken);
+        if (taken) chosen[at * selected + written + __popc(taken_lanes & before)] = b;
+        equals += __popc(equal_lanes);
+        written += __popc(taken_lanes);
+    }
+}
+
+// MARK: Linear branch: out += proj(phi(q) (phi(k)^T v) / (1e-5 + phi(q) . sum phi(k))), phi = softmax over channels
+
+/// phi of a token by one warp; dim at most 128.
+template <typename T> DEVICE void channel_softmax(const T *x, float *out, int dim) {
+    const int lane = threadIdx.x % 32;
+    float v[4], most = -3.402823466e38f, total = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int c = lane + 32 * i;
+        v[i] = c < dim ? to_float(x[c]) : -3.402823466e38f;
+        most = fmaxf(most, v[i]);
+    }
+    most = warp_max(most);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[i] = lane + 32 * i < dim ? expf(v[i] - most) : 0.0f;
+        total += v[i];
+    }
+    const float factor = 1.0f / warp_sum(total);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (lane + 32 * i < 128) out[lane + 32 * i] = v[i] * factor;
+}
+
+/// parts `[heads, chunks, dim (dim + 1)]`: phi(k)^T v `[dim, dim]` and sum of phi(k) `[dim]` over a chunk of tokens. Block
+/// (chunk, head) of 256 threads, 8 x 8 values a thread; dim at most 128.
+template <typename T>
+DEVICE void branch_state(const T *k, const T *v, float *parts, int tokens, int heads, int dim, int chunk) {
+    __shared__ float phi[16][128], values[16][128];
+    const int head = blockIdx.y, first = blockIdx.x * chunk, last = min(tokens, first + chunk);
+    const int warp = threadIdx.x / 32, i0 = threadIdx.x / 16 * 8, j0 = threadIdx.x % 16;
+    const i64 stride = (i64)heads * dim;
+    float sum[8][8] = {}, total = 0;
+    for (int t0 = first; t0 < last; t0 += 16) {
+        __syncthreads();
+        for (int t = warp; t < 16; t += 8) {
+            if (t0 + t < last) {
+                channel_softmax(k + (t0 + t) * stride + head * dim, phi[t], dim);
+            } else {
+                for (int c = threadIdx.x % 32; c < 128; c += 32) phi[t][c] = 0;
+            }
+        }
+        for (int i = threadIdx.x; i < 16 * 128; i += 256) {
+            const int t = i / 128, c = i % 128;
+            values[t][c] = t0 + t < last && c < dim ? to_float(v[(t0 + t) * stride + head * dim + c]) : 0.0f;
+        }
+        __syncthreads();
+#pragma unroll 2
+        for (int t = 0; t < 16; t++) {
+            float a[8], b[8];
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                a[i] = phi[t][i0 + i];
+                b[i] = values[t][j0 + 16 * i];
+            }
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+#pragma unroll
+                for (int j = 0; j < 8; j++) sum[i][j] += a[i] * b[j];
+            if (threadIdx.x < 128) total += phi[t][threadIdx.x];
+        }
+    }
+    float *part = parts + ((i64)head * gridDim.x + blockIdx.x) * dim * (dim + 1);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            if (i0 + i < dim && j0 + 16 * j < dim) part[(i0 + i) * dim + j0 + 16 * j] = sum[i][j];
+    if (threadIdx.x < dim) part[dim * dim + threadIdx.x] = total;
+}
+KERNEL branch_state_f32(const float *k, const float *v, float *parts, int tokens, int heads, int dim, int chunk) {
+    branch_state(k, v, parts, tokens, heads, dim, chunk);
+}
+KERNEL branch_state_bf16(const bf16 *k, const bf16 *v, float *parts, int tokens, int heads, int dim, int chunk) {
+    branch_state(k, v, parts, tokens, heads, dim, chunk);
+}
+
+/// states `[heads, size]` = sum of parts `[heads, chunks, size]`, in order.
+KERNEL branch_sum(const float *parts, float *states, int heads, int chunks, int size) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < heads * size; i += gridDim.x * blockDim.x) {
+        const float *from = parts + (i64)(i / size) * chunks * size + i % size;
+        float sum = 0;
+        for (int c = 0; c < chunks; c++) sum += from[(i64)c * size];
+        states[i] = sum;
+    }
+}
+
+/// folded `[heads, dim, dim]` = state w^T: the projection applied to the state. Block (row of the state, head).
+template <typename W> DEVICE void branch_fold(const float *states, const W *w, float *folded, int dim) {
+    const float *state = states + (i64)blockIdx.y * dim * (dim + 1) + blockIdx.x * dim;
+    for (int o = threadIdx.x; o < dim; o += blockDim.x) {
+        float sum = 0;
+        for (int j = 0; j < dim; j++) sum += state[j] * to_float(w[o * dim + j]);
+        folded[((i64)blockIdx.y * dim + blockIdx.x) * dim + o] = sum;
+    }
+}
+KERNEL branch_fold_f32(const float *states, const float *w, float *folded, int dim) {
+    branch_fold(states, w, folded, dim);
+}
+KERNEL branch_fold_bf16(const float *states, const bf16 *w, float *folded, int dim) {
+    branch_fold(states, w, folded, dim);
+}
+
+/// out += phi(q) folded / (1e-5 + phi(q) . sum) + bias. Block (64 tokens, head) of 256 threads, 4 x 8 values a thread.
+/// Shared memory: 128 x 128 + 64 x 128 + 128 + 64 floats.
+template <typename T>
+DEVICE void branch_apply(const T *q, const float *folded, const float *states, const float *bias, T *out, int tokens,
+                         int heads, int dim) {
+    extern __shared__ float branch_memory[];
+    float *weights = branch_memory, *phi = weights + 128 * 128, *key_sum = phi + 64 * 128, *factor = key_sum + 128;
+    const int head = blockIdx.y, first = blockIdx.x * 64, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const i64 stride = (i64)heads * dim;
+    for (int i = threadIdx.x; i < 128 * 128; i += 256) {
+        const int r = i / 128, c = i % 128;
+        weights[i] = r < dim && c < dim ? folded[((i64)head * dim + r) * dim + c] : 0.0f;
+    }
+    if (threadIdx.x < 128)
+        key_sum[threadIdx.x] = threadIdx.x < dim ? states[(i64)head * dim * (dim + 1) + dim * dim + threadIdx.x] : 0.0f;
+    __syncthreads();
+    for (int t = warp; t < 64; t += 8) {
+        if (first + t >= tokens) {
+            for (int c = lane; c < 128; c += 32) phi[t * 128 + c] = 0;
+            continue;
+        }
+        channel_softmax(q + (first + t) * stride + head * dim, phi + t * 128, dim);
+        __syncwarp();
+        float dot = 0;
+        for (int c = lane; c < 128; c += 32) dot += phi[t * 128 + c] * key_sum[c];
+        dot = warp_sum(dot);
+        if (lane == 0) factor[t] = 1.0f / (1e-5f + dot);
+    }
+    __syncthreads();
+    const int t0 = threadIdx.x / 16 * 4, c0 = threadIdx.x % 16;
+    float sum[4][8] = {};
+#pragma unroll 4
+    for (int i = 0; i < 128; i++) {
+        float a[4], b[8];
+#pragma unroll
+        for (int t = 0; t < 4; t++) a[t] = phi[(t0 + t) * 128 + i];
+#pragma unroll
+        for (int c = 0; c < 8; c++) b[c] = weights[i * 128 + c0 + 16 * c];
+#pragma unroll
+        for (int t = 0; t < 4; t++)
+#pragma unroll
+            for (int c = 0; c < 8; c++) sum[t][c] += a[t] * b[c];
+    }
+#pragma unroll
+    for (int t = 0; t < 4; t++)
+#pragma unroll
+        for (int c = 0; c < 8; c++) {
+            const int token = first + t0 + t, channel = c0 + 16 * c;
+            if (token >= tokens || channel >= dim) continue;
+            T *to = out + token * stride + head * dim + channel;
+            *to = from_float<T>(to_float(*to) + sum[t][c] * factor[t0 + t] + (bias ? bias[channel] : 0.0f));
+        }
+}
+KERNEL branch_apply_f32(const float *q, const float *folded, const float *states, const float *bias, float *out,
+                        int tokens, int heads, int dim) {
+    branch_apply(q, folded, states, bias, out, tokens, heads, dim);
+}
+KERNEL branch_apply_bf16(const bf16 *q, const float *folded, const float *states, const float *bias, bf16 *out,
+                         int tokens, int heads, int dim) {
+    branch_apply(q, folded, states, bias, out, tokens, heads, dim);
+}
+
+// MARK: SageSLA. Source: SpargeAttn spas_sage_attn/utils.py `qk_quantize`, csrc/fused/fused.cu
+
+/// Codes of x, or of x - mean, of one block of tokens: scale = amax / 127 + 1e-7, half away from zero. With T = bf16 the
+/// mean and the difference are rounded to bf16, as upstream does. scale `[heads, blocks]`. Block (block, head).
+template <typename T>
+DEVICE void sage_codes(const T *x, const double *mean, T *codes, float *scale, int tokens, int heads, int dim,
+                       int block) {
+    __shared__ float shared[33];
+    const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
+    const i64 start = ((i64)first * heads + head) * dim;
+    auto value = [&](int i) {
+        const float v = to_float(x[start + (i64)(i / dim) * heads * dim + i % dim]);
+        return mean ? rounded<T>(v - rounded<T>((float)mean[head * dim + i % dim])) : v;
+    };
+    float most = 0;
+    for (int i = threadIdx.x; i < count * dim; i += blockDim.x) most = fmaxf(most, fabsf(value(i)));
+    const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f;
+    for (int i = threadIdx.x; i < count * dim; i += blockDim.x) {
+        const float v = __fdiv_rn(value(i), own);
+        codes[start + (i64)(i / dim) * heads * dim + i % dim] = from_float<T>(truncf(v + (v < 0 ? -0.5f : 0.5f)));
+    }
+    if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
+}
+KERNEL sage_codes_f32(const float *x, const double *mean, float *codes, float *scale, int tokens, int heads, int dim,
+                      int block) {
+    sage_codes(x, mean, codes, scale, tokens, heads, dim, block);
+}
+KERNEL sage_codes_bf16(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads, int dim,
+                       int block) {
+    sage_codes(x, mean, codes, scale, tokens, heads, dim, block);
+}
+
+/// most `[heads, dim]` (zero before) = greatest |v| of each channel. Block (128 tokens, head).
+template <typename T> DEVICE void sage_maxima(const T *v, float *most, int tokens, int heads, int dim) {
+    const int first = blockIdx.x * 128, count = min(128, tokens - first), head = blockIdx.y;
+    for (int c = threadIdx.x; c < dim; c += blockDim.x) {
+        float m = 0;
+        for (int t = 0; t < count; t++) m = fmaxf(m, fabsf(to_float(v[((i64)(first + t) * heads + head) * dim + c])));
+        // Of numbers that are not negative the greater has the greater bits.
+        atomicMax((int *)most + head * dim + c, __float_as_int(m));
+    }
+}
+KERNEL sage_maxima_f32(const float *v, float *most, int tokens, int heads, int dim) {
+    sage_maxima(v, most, tokens, heads, dim);
+}
+KERNEL sage_maxima_bf16(const bf16 *v, float *most, int tokens, int heads, int dim) {
+    sage_maxima(v, most, tokens, heads, dim);
+}
+
+/// values = e4m3(v * (2.25 / most)); `width` = heads * dim.
+template <typename T> DEVICE void sage_values(const T *v, const float *most, T *values, i64 n, int width) {
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (i64)gridDim.x * blockDim.x) {
+        const float m = most[i % width];
+        values[i] = from_float<T>(round_e4m3(to_float(v[i]) * (m > 0 ? __fdiv_rn(2.25f, m) : 0.0f)));
+    }
+}
+KERNEL sage_values_f32(const float *v, const float *most, float *values, i64 n, int width) {
+    sage_values(v, most, values, n, width);
+}
+KERNEL sage_values_bf16(const bf16 *v, const float *most, bf16 *values, i64 n, int width) {
+    sage_values(v, most, values, n, width);
+}
+
+/// scale = most / 2.25.
+KERNEL sage_value_scale(const float *most, float *scale, int n) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) scale[i] = __fdiv_rn(most[i], 2.25f);
+}

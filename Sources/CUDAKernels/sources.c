@@ -1,0 +1,33 @@
+#include "CUDAKernels.h"
+
+static const char common[] = {
+#embed "kernels/common.cuh"
+    , 0};
+static const char elements[] = {
+#embed "kernels/elements.cu"
+    , 0};
+static const char norms[] = {
+#embed "kernels/norms.cu"
+    , 0};
+static const char gemm[] = {
+#embed "kernels/gemm.cu"
+    , 0};
+static const char int8[] = {
+#embed "kernels/int8.cu"
+    , 0};
+static const char attention[] = {
+#embed "kernels/attention.cu"
+    , 0};
+static const char sparse[] = {
+#embed "kernels/sparse.cu"
+    , 0};
+
+#define SOURCE(name) {#name, name, sizeof(name) - 1}
+
+static const struct cuda_source sources[] = {
+    SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
+};
+
+struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }
+size_t cuda_source_count(void) { return sizeof(sources) / sizeof(sources[0]); }
+struct cuda_source cuda_source_at(size_t index) { return sources[index]; }

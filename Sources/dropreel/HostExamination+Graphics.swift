@@ -1,0 +1,64 @@
+import CUDABackend
+import CUDADriver
+import Foundation
+import Generation
+
+extension HostExamination {
+    /// The driver, each GPU, and the libraries that the CUDA backend opens.
+    var graphics: [HostFinding] {
+        let isWanted = configuration.engine.backend == .cuda
+        // What is not there is a fault only where it was asked for.
+        let absent: HostFinding.Verdict = isWanted ? .missing : .note
+        func finding(_ subject: String, _ error: any Error) -> HostFinding {
+            let known = error as? CUDAError
+            return HostFinding(
+                verdict: absent, subject: subject, text: known?.message ?? String(describing: error), hint: known?.hint)
+        }
+        let driver: CUDADriver
+        do { driver = try CUDADriver() } catch {
+            var absence = finding("GPU", error)
+            absence.text += "; films are made on the CPU"
+            return [absence]
+        }
+        var findings = [
+            HostFinding(
+                verdict: .ok, subject: "GPU driver", text: "\(driver.path), for CUDA \(driver.version)")
+        ]
+        do {
+            let devices = try driver.devices()
+            for device in devices {
+                let text =
+                    "\(device.name), \(MemoryEstimate.text(device.memoryBytes)), compute capability "
+                    + "\(device.major).\(device.minor)"
+                let isChosen = device.ordinal == configuration.engine.device
+                findings.append(
+                    HostFinding(
+                        verdict: device.isSupported ? .ok : isChosen ? absent : .note,
+                        subject: "GPU \(device.ordinal)",
+                        text: device.isSupported ? text : text + ": too old for this program",
+                        hint: device.isSupported ? nil : "8.0 (Ampere) or later is needed"))
+            }
+            if !devices.indices.contains(configuration.engine.device) {
+                findings.append(
+                    HostFinding(
+                        verdict: absent, subject: "GPU \(configuration.engine.device)", text: "not there",
+                        hint: "engine.device counts from 0; CUDA_VISIBLE_DEVICES may hide GPUs"))
+            }
+        } catch {
+            findings.append(finding("GPU", error))
+        }
+        do {
+            let compiler = try KernelCompiler()
+            findings.append(
+                HostFinding(verdict: .ok, subject: "kernel compiler", text: "\(compiler.path), \(compiler.version)"))
+        } catch {
+            var absence = finding("kernel compiler", error)
+            absence.text += "; without it a GPU cannot be used"
+            findings.append(absence)
+        }
+        if let folder = EngineFactory.kernelCache(configuration).folder {
+            findings.append(HostFinding(verdict: .ok, subject: "kernel cache", text: folder.path))
+        }
+        return findings
+    }
+}
