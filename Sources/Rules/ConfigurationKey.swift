@@ -64,7 +64,9 @@ public struct ConfigurationKey: Hashable, Sendable {
         .init(
             "models", "image_to_video", .name, "\"\"", legal: "a model's name",
             "The model for pictures when no rule names one; empty for the first that suits."),
-        .init("engine", "backend", .choice(words()), "auto", legal: "auto, cpu or cuda", "What computes."),
+        .init(
+            "engine", "backend", .choice(words()), "auto", legal: "auto, cpu or cuda",
+            "What computes; auto means cpu for now."),
         .init(
             "engine", "device", .integer(0...63), "0", legal: "0 to 63",
             "Number of the GPU, of those that the service may use."),

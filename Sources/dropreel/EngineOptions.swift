@@ -9,6 +9,9 @@ import Tensors
 
 /// The only place that picks a backend.
 enum EngineFactory {
+    /// `auto` means the CPU until whole films have been made on a GPU and compared: single operations are proven there,
+    /// networks are not (docs/SPEED.md).
+    ///
     /// - Parameters:
     ///   - threads: of the CPU backend; 0 for as many as the host has cores.
     ///   - precision: of the activations on a GPU: bf16 or f32.
@@ -19,14 +22,11 @@ enum EngineFactory {
         cache: KernelCache = KernelCache()
     ) throws -> any Backend {
         func cpu() -> any Backend { CPUBackend(threads: threads > 0 ? threads : nil) }
-        guard choice != .cpu else { return cpu() }
+        guard choice == .cuda else { return cpu() }
         do {
             return try CUDABackend(device: device, precision: precision, cache: cache)
         } catch let error as CUDAError {
-            guard choice == .auto else { throw fail(.unavailable, error.message, hint: error.hint) }
-            // A host without a driver is nothing to speak of; one whose GPU does not work is.
-            if (try? CUDADriver()) != nil { Console.error("note: no GPU is used: \(error)") }
-            return cpu()
+            throw fail(.unavailable, error.message, hint: error.hint)
         }
     }
 

@@ -21,7 +21,7 @@ struct SelfTestCommand: ParsableCommand {
     @Flag(help: "Check the operations one by one.")
     var operations = false
 
-    @Option(help: "cpu, cuda, or auto for the best there is.")
+    @Option(help: "cpu or cuda; auto means cpu.")
     var backend: ServiceConfiguration.BackendChoice = .auto
 
     @Option(help: "Number of the GPU.")
