@@ -26,7 +26,7 @@ Drawn by `Training/world`: eight places, ten things, ten colours, nine actions, 
 five of light, with captions from a grammar (60 % English, 40 % Chinese). A tenth of the combinations of place, thing,
 colour, action and camera was never drawn in training. Image to video saw such scenes (35 %), and pictures with a camera
 move or an effect: 103 photographs (crops, recoloured and mirrored at random), drawn textures, still scenes. The photographs
-and fifty held-out ones, with author and licence (CC0, public domain, CC BY, CC BY-SA), are listed in
+and fifty held-out ones, with author and licence (CC0, public domain, CC BY, CC BY-SA, GPL-2+, LGPL-2.1+), are listed in
 `Training/world/PHOTOGRAPHS.md`; none is part of this repository.
 
 ## Training
