@@ -3,16 +3,9 @@ import Tensors
 
 extension CPUBackend {
     public func permute(_ source: Tensor, axes: [Int], into output: Tensor) {
-        precondition(axes.sorted() == Array(0..<source.shape.count) && axes.count <= 8, "axes \(axes)")
-        precondition(
-            output.shape == axes.map { source.shape[$0] } && output.dtype == source.dtype,
-            "permute \(source.shape) by \(axes) into \(output.shape)")
+        let plan = PermutationPlan(source, axes: axes, into: output)
         guard source.elementCount > 0 else { return }
-        var strides = [Int](repeating: 1, count: source.shape.count)
-        for axis in stride(from: strides.count - 2, through: 0, by: -1) {
-            strides[axis] = strides[axis + 1] * source.shape[axis + 1]
-        }
-        var (extents, steps) = merged(axes.map { source.shape[$0] }, axes.map { strides[$0] })
+        var (extents, steps) = (plan.extents, plan.steps)
         let inner = extents.removeLast()
         let innerStep = steps.removeLast()
         let outer = extents.reduce(1, *)
@@ -42,20 +35,5 @@ extension CPUBackend {
         case 4: move(UInt32.self)
         default: move(UInt64.self)
         }
-    }
-
-    /// Neighbouring output axes that are neighbours in the source too become one; axes of extent 1 go.
-    private func merged(_ extents: [Int], _ steps: [Int]) -> ([Int], [Int]) {
-        var result: (extents: [Int], steps: [Int]) = ([], [])
-        for (extent, step) in zip(extents, steps) where extent > 1 {
-            if let lastExtent = result.extents.last, let lastStep = result.steps.last, lastStep == extent * step {
-                result.extents[result.extents.count - 1] = lastExtent * extent
-                result.steps[result.steps.count - 1] = step
-            } else {
-                result.extents.append(extent)
-                result.steps.append(step)
-            }
-        }
-        return result.extents.isEmpty ? ([1], [1]) : result
     }
 }

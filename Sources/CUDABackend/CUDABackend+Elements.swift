@@ -43,46 +43,24 @@ extension CUDABackend {
     }
 
     public func permute(_ source: Tensor, axes: [Int], into output: Tensor) {
-        precondition(axes.sorted() == Array(0..<source.shape.count) && axes.count <= 8, "axes \(axes)")
-        precondition(
-            output.shape == axes.map { source.shape[$0] } && output.dtype == source.dtype,
-            "permute \(source.shape) by \(axes) into \(output.shape)")
-        var strides = [Int](repeating: 1, count: source.shape.count)
-        for axis in stride(from: strides.count - 2, through: 0, by: -1) {
-            strides[axis] = strides[axis + 1] * source.shape[axis + 1]
-        }
-        var (extents, steps) = merged(axes.map { source.shape[$0] }, axes.map { strides[$0] })
+        var plan = PermutationPlan(source, axes: axes, into: output)
+        guard source.elementCount > 0 else { return }
         // Where the innermost axis stays, 16 bytes move at once.
         var size = source.dtype.byteCount
-        let last = extents.count - 1
+        let last = plan.extents.count - 1
         let wide = 16 / size
-        if steps[last] == 1, extents[last] % wide == 0, steps.dropLast().allSatisfy({ $0 % wide == 0 }),
+        if plan.steps[last] == 1, plan.extents[last] % wide == 0, plan.steps.dropLast().allSatisfy({ $0 % wide == 0 }),
             source.isAligned(16), output.isAligned(16)
         {
-            extents[last] /= wide
-            for axis in 0..<last { steps[axis] /= wide }
+            plan.extents[last] /= wide
+            for axis in 0..<last { plan.steps[axis] /= wide }
             size = 16
         }
-        let count = extents.reduce(1, *)
-        precondition(extents.allSatisfy { $0 < 1 << 31 }, "permute \(source.shape)")
+        let count = plan.extents.reduce(1, *)
+        precondition(plan.extents.allSatisfy { $0 < 1 << 31 }, "permute \(source.shape)")
         launchElements(
             .elements, "permute_\(size)", count: count, source, output, Int64(count),
-            KernelPermutation(extents: extents, steps: steps))
-    }
-
-    /// Neighbouring output axes that are neighbours in the source too become one; axes of extent 1 go.
-    private func merged(_ extents: [Int], _ steps: [Int]) -> ([Int], [Int]) {
-        var result: (extents: [Int], steps: [Int]) = ([], [])
-        for (extent, step) in zip(extents, steps) where extent > 1 {
-            if let lastExtent = result.extents.last, let lastStep = result.steps.last, lastStep == extent * step {
-                result.extents[result.extents.count - 1] = lastExtent * extent
-                result.steps[result.steps.count - 1] = step
-            } else {
-                result.extents.append(extent)
-                result.steps.append(step)
-            }
-        }
-        return result.extents.isEmpty ? ([extents.contains(0) ? 0 : 1], [1]) : result
+            KernelPermutation(extents: plan.extents, steps: plan.steps))
     }
 
     public func upsampleNearest(_ x: Tensor, into output: Tensor) {

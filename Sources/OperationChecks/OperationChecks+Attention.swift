@@ -56,7 +56,7 @@ func checkAttention(_ c: Check) throws {
 }
 
 /// The chosen key blocks of each head and query block.
-private func choice(_ q: [Float], _ k: [Float], _ s: AttentionShape, _ o: SparseAttentionOptions) -> [[[Int]]] {
+func chosenBlocks(_ q: [Float], _ k: [Float], _ s: AttentionShape, _ o: SparseAttentionOptions) -> [[[Int]]] {
     func at(_ x: [Float], _ token: Int, _ head: Int, _ c: Int) -> Double {
         Double(x[(token * s.heads + head) * s.dim + c])
     }
@@ -78,7 +78,7 @@ private func choice(_ q: [Float], _ k: [Float], _ s: AttentionShape, _ o: Sparse
 }
 
 /// `projection` of the linear branch, `[tokens, heads, dim]`.
-private func branch(
+func linearBranch(
     _ q: [Float], _ k: [Float], _ v: [Float], _ s: AttentionShape, weight: [Float], bias: [Float]
 ) -> [Double] {
     let (tokens, heads, dim) = (s.keys, s.heads, s.dim)
@@ -134,7 +134,7 @@ func checkSparseAttention(_ c: Check) throws {
             .dense(
                 weight: HostTensor(shape: [dim, dim], values: weight), bias: HostTensor(shape: [dim], values: bias)),
             precision: .float)
-        let choice = choice(q, k, s, options)
+        let choice = chosenBlocks(q, k, s, options)
         let shape = [tokens, heads, dim]
         let (qt, kt, vt) = (try c.tensor(shape, q), try c.tensor(shape, k), try c.tensor(shape, v))
         let what = "\(tokens) tokens, \(heads) heads of \(dim), blocks of \(options.queryBlock) and \(options.keyBlock)"
@@ -156,7 +156,7 @@ func checkSparseAttention(_ c: Check) throws {
                 }
             })
         c.compare(what, try run(what, nil, options), sparse, 4e-6, bf16: 6e-3)
-        let linear = branch(q, k, v, s, weight: weight, bias: bias)
+        let linear = linearBranch(q, k, v, s, weight: weight, bias: bias)
         c.compare(
             what + ", linear branch", try run(what, layer, options), zip(sparse, linear).map { $0 + $1 }, 4e-6,
             bf16: 8e-3)

@@ -1,6 +1,6 @@
 import Tensors
 
-private struct ConvolutionCase {
+struct ConvolutionCase: Sendable {
     var kernel = (3, 3, 3)
     var channels = (5, 7)
     var size = (3, 7, 9)

@@ -78,6 +78,23 @@ func quantize(_ x: [Float], _ rows: Int, _ columns: Int) -> (codes: [Int], scale
     return (codes, scale)
 }
 
+/// `x w^T + bias` from codes and scales of both, x `[m, k]`, w `[n, k]`.
+func int8Product(_ x: [Float], _ w: [Float], _ bias: [Float]?, _ m: Int, _ k: Int, _ n: Int) -> [Double] {
+    let ((qx, sx), (qw, sw), blocks) = (quantize(x, m, k), quantize(w, n, k), (k + 127) / 128)
+    var y = [Double](repeating: 0, count: m * n)
+    for i in 0..<m {
+        for j in 0..<n {
+            for b in 0..<blocks {
+                var dot = 0
+                for p in b * 128..<min(k, b * 128 + 128) { dot += qx[i * k + p] * qw[j * k + p] }
+                y[i * n + j] += Double(dot) * Double(sx[i / 128 * blocks + b]) * Double(sw[j / 128 * blocks + b])
+            }
+            y[i * n + j] += Double(bias?[j] ?? 0)
+        }
+    }
+    return y
+}
+
 func checkInt8(_ c: Check) throws {
     for (m, k, n) in [(1, 128, 5), (131, 256, 37), (13, 200, 150), (7, 390, 33), (260, 384, 300)] {
         var random = Values(seed: 5)
@@ -86,18 +103,8 @@ func checkInt8(_ c: Check) throws {
         for i in stride(from: 0, to: x.count, by: 3) { x[i] = -9 }
         for i in stride(from: 0, to: w.count, by: 3) { w[i] = -7 }
         let bias = c.rounded(random.normal(n))
-        let ((qx, sx), (qw, sw), blocks) = (quantize(x, m, k), quantize(w, n, k), (k + 127) / 128)
-        var y = [Double](repeating: 0, count: m * n)
-        for i in 0..<m {
-            for j in 0..<n {
-                for b in 0..<blocks {
-                    var dot = 0
-                    for p in b * 128..<min(k, b * 128 + 128) { dot += qx[i * k + p] * qw[j * k + p] }
-                    y[i * n + j] += Double(dot) * Double(sx[i / 128 * blocks + b]) * Double(sw[j / 128 * blocks + b])
-                }
-                y[i * n + j] += Double(bias[j])
-            }
-        }
+        let ((qw, sw), blocks) = (quantize(w, n, k), (k + 127) / 128)
+        let y = int8Product(x, w, bias, m, k, n)
         let input = try c.tensor([m, k], x)
         let stored = LinearWeights.int8(
             weight: HostTensor(shape: [n, k], dtype: .i8, copying: qw.map { UInt8(bitPattern: Int8($0)) }),

@@ -66,7 +66,7 @@ func product(_ x: [Float], _ w: [Float], _ bias: [Float]?, _ m: Int, _ k: Int, _
     return y
 }
 
-struct AttentionShape {
+struct AttentionShape: Sendable {
     let (queries, keys, heads, dim): (Int, Int, Int, Int)
     init(_ queries: Int, _ keys: Int, _ heads: Int, _ dim: Int) {
         (self.queries, self.keys, self.heads, self.dim) = (queries, keys, heads, dim)

@@ -3,49 +3,18 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
+
+extension AttentionShape: CustomTestStringConvertible {
+    public var testDescription: String { text }
+}
 
 @Suite struct AttentionTests {
-    struct Shape: Sendable, CustomTestStringConvertible {
-        let (queries, keys, heads, dim): (Int, Int, Int, Int)
-        init(_ queries: Int, _ keys: Int, _ heads: Int, _ dim: Int) {
-            (self.queries, self.keys, self.heads, self.dim) = (queries, keys, heads, dim)
-        }
-        var testDescription: String { "\(queries) x \(keys), \(heads) heads of \(dim)" }
-    }
+    static let shapes = [
+        AttentionShape(1, 1, 1, 1), .init(5, 131, 2, 16), .init(101, 300, 1, 40), .init(33, 129, 3, 7),
+    ]
 
-    /// Attention with `visible` keys for each query; all, if nil.
-    static func reference(
-        _ q: [Float], _ k: [Float], _ v: [Float], _ s: Shape, scale: Double, bias: (Int, Int, Int) -> Double,
-        visible: ((Int, Int) -> [Int])? = nil
-    ) -> [Double] {
-        var out = [Double](repeating: 0, count: s.queries * s.heads * s.dim)
-        for h in 0..<s.heads {
-            for i in 0..<s.queries {
-                let keys = visible?(h, i) ?? Array(0..<s.keys)
-                let scores = keys.map { j in
-                    var sum = 0.0
-                    for c in 0..<s.dim {
-                        sum += Double(q[(i * s.heads + h) * s.dim + c]) * Double(k[(j * s.heads + h) * s.dim + c])
-                    }
-                    return sum * scale + bias(h, i, j)
-                }
-                let top = scores.max() ?? 0
-                let weights = scores.map { exp($0 - top) }
-                let total = weights.reduce(0, +)
-                for (j, weight) in zip(keys, weights) {
-                    for c in 0..<s.dim {
-                        out[(i * s.heads + h) * s.dim + c] +=
-                            weight / total * Double(v[(j * s.heads + h) * s.dim + c])
-                    }
-                }
-            }
-        }
-        return out
-    }
-
-    static let shapes = [Shape(1, 1, 1, 1), Shape(5, 131, 2, 16), Shape(101, 300, 1, 40), Shape(33, 129, 3, 7)]
-
-    @Test(arguments: backends, shapes) func dense(_ backend: CPUBackend, _ s: Shape) throws {
+    @Test(arguments: backends, shapes) func dense(_ backend: CPUBackend, _ s: AttentionShape) throws {
         var random = Values(seed: 7)
         let q = random.normal(s.queries * s.heads * s.dim, scale: 2)
         let (k, v) = (random.normal(s.keys * s.heads * s.dim, scale: 2), random.normal(s.keys * s.heads * s.dim))
@@ -66,14 +35,14 @@ import Testing
                 k: try Guarded(backend, [s.keys, s.heads, s.dim], k).tensor,
                 v: try Guarded(backend, [s.keys, s.heads, s.dim], v).tensor, scale: 0.37, bias: bias?.tensor,
                 into: output.tensor)
-            let expected = Self.reference(q, k, v, s, scale: Double(Float(0.37)), bias: value)
+            let expected = attention(q, k, v, s, scale: Double(Float(0.37)), bias: value)
             #expect(relativeError(output.values(backend), expected) < 2e-6)
         }
     }
 
     /// Keys masked by the lowest float do not count, whole blocks of them neither.
     @Test(arguments: backends) func masked(_ backend: CPUBackend) throws {
-        let s = Shape(9, 300, 1, 8)
+        let s = AttentionShape(9, 300, 1, 8)
         var random = Values(seed: 8)
         let (q, k) = (random.normal(s.queries * s.dim), random.normal(s.keys * s.dim))
         let v = random.normal(s.keys * s.dim)
@@ -85,7 +54,7 @@ import Testing
                 k: try Guarded(backend, [s.keys, 1, s.dim], k).tensor,
                 v: try Guarded(backend, [s.keys, 1, s.dim], v).tensor, scale: 1,
                 bias: try Guarded(backend, [s.keys], bias).tensor, into: output.tensor)
-            let expected = Self.reference(
+            let expected = attention(
                 q, k, v, s, scale: 1, bias: { _, _, _ in 0 }, visible: { _, _ in Array(range) })
             #expect(relativeError(output.values(backend), expected) < 2e-6)
         }

@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct ElementTests {
     @Test(arguments: backends) func sums(_ backend: CPUBackend) throws {

@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 /// Values between sentinels: what an operation reads beyond them is NaN, what it writes beyond them is found.
 struct Guarded {
@@ -32,42 +33,11 @@ struct Guarded {
     }
 }
 
-/// Normal values that are the same on every run.
-struct Values {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-    mutating func uniform() -> Double {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((z ^ (z >> 31)) >> 11) * 0x1p-53
-    }
-
-    mutating func normal(_ count: Int, scale: Double = 1) -> [Float] {
-        (0..<count).map { _ in
-            Float(scale * (-2 * log(uniform() + 1e-300)).squareRoot() * cos(2 * .pi * uniform()))
-        }
-    }
-
+extension Values {
     /// Values that bf16 holds exactly.
     mutating func bf16(_ count: Int, scale: Double = 1) -> [Float] {
         normal(count, scale: scale).map { Float(bitPattern: $0.bitPattern & 0xFFFF_0000) }
     }
-}
-
-/// `||a - b|| / ||b||`; infinite for NaN.
-func relativeError(_ a: [Float], _ b: [Double]) -> Double {
-    guard a.count == b.count else { return .infinity }
-    var (difference, norm) = (0.0, 0.0)
-    for (x, y) in zip(a, b) {
-        difference += (Double(x) - y) * (Double(x) - y)
-        norm += y * y
-    }
-    let error = (difference / max(norm, 1e-300)).squareRoot()
-    return error.isNaN ? .infinity : error
 }
 
 /// One backend for each level of this machine, with one and with three threads.
@@ -78,5 +48,3 @@ let backends: [CPUBackend] = CPULevel.available.flatMap { level in
 extension CPUBackend: CustomTestStringConvertible {
     public var testDescription: String { "\(level.rawValue), \(threadCount) threads" }
 }
-
-func doubles(_ x: [Float]) -> [Double] { x.map(Double.init) }

@@ -3,44 +3,9 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct Int8LinearTests {
-    /// The codes and scales of `x`, by the formulas alone.
-    static func quantize(_ x: [Float], _ rows: Int, _ columns: Int) -> (codes: [Int], scale: [Float]) {
-        let blocks = (columns + 127) / 128
-        var codes = [Int](repeating: 0, count: x.count)
-        var scale = [Float](repeating: 0, count: (rows + 127) / 128 * blocks)
-        for block in scale.indices {
-            let (r, c) = (block / blocks * 128, block % blocks * 128)
-            let cells = (r..<min(rows, r + 128)).flatMap { row in
-                (c..<min(columns, c + 128)).map { row * columns + $0 }
-            }
-            let most = max(1e-8, cells.map { abs(x[$0]) }.max() ?? 0)
-            scale[block] = most / 128
-            for cell in cells {
-                codes[cell] = Int(max(-128, min(127, (x[cell] * (128 / most)).rounded(.toNearestOrEven))))
-            }
-        }
-        return (codes, scale)
-    }
-
-    static func product(_ x: [Float], _ w: [Float], _ m: Int, _ k: Int, _ n: Int) -> [Double] {
-        let (qx, sx) = quantize(x, m, k)
-        let (qw, sw) = quantize(w, n, k)
-        let blocks = (k + 127) / 128
-        var y = [Double](repeating: 0, count: m * n)
-        for i in 0..<m {
-            for j in 0..<n {
-                for b in 0..<blocks {
-                    var dot = 0
-                    for p in b * 128..<min(k, b * 128 + 128) { dot += qx[i * k + p] * qw[j * k + p] }
-                    y[i * n + j] += Double(dot) * Double(sx[i / 128 * blocks + b]) * Double(sw[j / 128 * blocks + b])
-                }
-            }
-        }
-        return y
-    }
-
     @Test(arguments: backends, [(1, 128, 5), (131, 256, 37), (13, 200, 150), (7, 390, 33)])
     func blocks(_ backend: CPUBackend, _ shape: (m: Int, k: Int, n: Int)) throws {
         let (m, k, n) = shape
@@ -54,7 +19,7 @@ import Testing
         #expect(layer.precision == .int8)
         let output = try Guarded(backend, [m, n])
         backend.linear(try Guarded(backend, [m, k], x).tensor, layer, into: output.tensor, .none)
-        #expect(relativeError(output.values(backend), Self.product(x, w, m, k, n)) < 5e-7)
+        #expect(relativeError(output.values(backend), int8Product(x, w, nil, m, k, n)) < 5e-7)
     }
 
     @Test(arguments: backends) func bothWaysFromCodes(_ backend: CPUBackend) throws {
@@ -66,16 +31,16 @@ import Testing
             weight: HostTensor(shape: [n, k], dtype: .i8, copying: matrix.codes.map { UInt8(bitPattern: $0) }),
             scale: HostTensor(shape: [2, 2], values: matrix.scale), bias: HostTensor(shape: [n], values: bias))
         let input = try Guarded(backend, [m, k], x)
-        let (codes, scale) = Self.quantize(w, n, k)
+        let (codes, scale) = quantize(w, n, k)
         #expect(codes == matrix.codes.map { Int($0) } && scale == matrix.scale)
         let quantized = try Guarded(backend, [m, n])
         backend.linear(input.tensor, try backend.makeLinear(weights, precision: .stored), into: quantized.tensor, .none)
-        let expected = Self.product(x, w, m, k, n).enumerated().map { $1 + Double(bias[$0 % n]) }
+        let expected = int8Product(x, w, bias, m, k, n)
         #expect(relativeError(quantized.values(backend), expected) < 5e-7)
         let widened = try Guarded(backend, [m, n])
         backend.linear(input.tensor, try backend.makeLinear(weights, precision: .float), into: widened.tensor, .none)
         let dense = (0..<n * k).map { Float(codes[$0]) * scale[$0 / k / 128 * 2 + $0 % k / 128] }
-        let exact = LinearTests.product(x, dense, bias, .init(m, k, n))
+        let exact = product(x, dense, bias, m, k, n)
         #expect(relativeError(widened.values(backend), exact) < 1e-6)
     }
 

@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct LinearTests {
     struct Shape: Sendable, CustomTestStringConvertible {
@@ -13,35 +14,12 @@ import Testing
 
     static let shapes = [Shape(1, 1, 1), Shape(7, 13, 5), Shape(67, 131, 37), Shape(13, 400, 70), Shape(130, 33, 259)]
 
-    static func product(_ x: [Float], _ w: [Float], _ bias: [Float]?, _ s: Shape) -> [Double] {
-        var y = [Double](repeating: 0, count: s.m * s.n)
-        let (x, w) = (doubles(x), doubles(w))
-        x.withUnsafeBufferPointer { x in
-            w.withUnsafeBufferPointer { w in
-                for i in 0..<s.m {
-                    for j in 0..<s.n {
-                        var sum = 0.0
-                        for p in 0..<s.k { sum += x[i * s.k + p] * w[j * s.k + p] }
-                        y[i * s.n + j] = sum + Double(bias?[j] ?? 0)
-                    }
-                }
-            }
-        }
-        return y
-    }
-
-    static func bf16Tensor(_ values: [Float], _ shape: [Int]) -> HostTensor {
-        HostTensor(
-            shape: shape, dtype: .bf16,
-            copying: values.flatMap { [UInt8($0.bitPattern >> 16 & 0xFF), UInt8($0.bitPattern >> 24)] })
-    }
-
     @Test(arguments: backends, shapes) func plain(_ backend: CPUBackend, _ s: Shape) throws {
         var random = Values(seed: 1)
         let (x, w, b) = (random.bf16(s.m * s.k), random.bf16(s.n * s.k), random.bf16(s.n))
-        let expected = Self.product(x, w, b, s)
+        let expected = product(x, w, b, s.m, s.k, s.n)
         let input = try Guarded(backend, [s.m, s.k], x)
-        for weight in [HostTensor(shape: [s.n, s.k], values: w), Self.bf16Tensor(w, [s.n, s.k])] {
+        for weight in [HostTensor(shape: [s.n, s.k], values: w), bf16Tensor(w, [s.n, s.k])] {
             let layer = try backend.makeLinear(
                 .dense(weight: weight, bias: HostTensor(shape: [s.n], values: b)), precision: .stored)
             let output = try Guarded(backend, [s.m, s.n])
@@ -55,7 +33,7 @@ import Testing
         var random = Values(seed: 2)
         let (x, w, b) = (random.normal(s.m * s.k), random.normal(s.n * s.k, scale: 0.3), random.normal(s.n))
         let (old, factor, gate) = (random.normal(s.m * s.n), random.normal(s.m * s.n), random.normal(s.n))
-        let y = Self.product(x, w, b, s)
+        let y = product(x, w, b, s.m, s.k, s.n)
         let layer = try backend.makeLinear(
             .dense(weight: HostTensor(shape: [s.n, s.k], values: w), bias: HostTensor(shape: [s.n], values: b)),
             precision: .float)
@@ -80,8 +58,8 @@ import Testing
         let s = Shape(805, 8, 300)
         var random = Values(seed: 3)
         let (x, w) = (random.bf16(s.m * s.k), random.bf16(s.n * s.k))
-        let expected = Self.product(x, w, nil, s)
-        for weight in [HostTensor(shape: [s.n, s.k], values: w), Self.bf16Tensor(w, [s.n, s.k])] {
+        let expected = product(x, w, nil, s.m, s.k, s.n)
+        for weight in [HostTensor(shape: [s.n, s.k], values: w), bf16Tensor(w, [s.n, s.k])] {
             let layer = try backend.makeLinear(.dense(weight: weight, bias: nil), precision: .stored)
             let output = try Guarded(backend, [s.m, s.n])
             backend.linear(try Guarded(backend, [s.m, s.k], x).tensor, layer, into: output.tensor, .none)
@@ -91,12 +69,8 @@ import Testing
 
     @Test func keepsBF16WhereItLies() throws {
         var random = Values(seed: 4)
-        let weight = Self.bf16Tensor(random.bf16(64 * 32), [64, 32])
+        let weight = bf16Tensor(random.bf16(64 * 32), [64, 32])
         let layer = try CPUBackend(threads: 1).makeLinear(.dense(weight: weight, bias: nil), precision: .stored)
         #expect(layer.byteCount == 64 * 32 * 2)
     }
-}
-
-func gelu(_ x: Double) -> Double {
-    0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
 }

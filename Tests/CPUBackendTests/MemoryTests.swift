@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct MemoryTests {
     @Test(arguments: backends) func convertsHalves(_ backend: CPUBackend) throws {

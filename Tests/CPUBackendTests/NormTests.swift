@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct NormTests {
     static let shapes = [(1, 1), (3, 7), (37, 131), (5, 384), (600, 16)]

@@ -3,6 +3,7 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct QuantizerTests {
     static func every(_ step: Int, _ x: [Float]) -> [Float] {

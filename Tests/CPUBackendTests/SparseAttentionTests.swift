@@ -3,68 +3,9 @@ import Tensors
 import Testing
 
 @testable import CPUBackend
+@testable import OperationChecks
 
 @Suite struct SparseAttentionTests {
-    /// The chosen key blocks of each head and query block.
-    static func choice(_ q: [Float], _ k: [Float], _ tokens: Int, _ heads: Int, _ dim: Int, _ o: SparseAttentionOptions)
-        -> [[[Int]]]
-    {
-        func at(_ x: [Float], _ token: Int, _ head: Int, _ c: Int) -> Double {
-            Double(x[(token * heads + head) * dim + c])
-        }
-        return (0..<heads).map { h in
-            let mean = (0..<dim).map { c in (0..<tokens).reduce(0.0) { $0 + at(k, $1, h, c) } / Double(tokens) }
-            func pooled(_ block: Int, _ value: (Int, Int) -> Double) -> [[Double]] {
-                stride(from: 0, to: tokens, by: block).map { first in
-                    let range = first..<min(tokens, first + block)
-                    return (0..<dim).map { c in range.reduce(0.0) { $0 + value($1, c) } / Double(range.count) }
-                }
-            }
-            let keys = pooled(o.keyBlock) { at(k, $0, h, $1) - mean[$1] }
-            return pooled(o.queryBlock) { at(q, $0, h, $1) }.map { query in
-                let scores = keys.map { zip($0, query).reduce(0.0) { $0 + $1.0 * $1.1 } }
-                let order = scores.indices.sorted { scores[$0] > scores[$1] }
-                return order.prefix(o.selectedBlocks(of: keys.count)).sorted()
-            }
-        }
-    }
-
-    /// `projection` of the linear branch, `[tokens, heads, dim]`.
-    static func branch(
-        _ q: [Float], _ k: [Float], _ v: [Float], _ tokens: Int, _ heads: Int, _ dim: Int, weight: [Float],
-        bias: [Float]
-    ) -> [Double] {
-        func phi(_ x: [Float], _ token: Int, _ head: Int) -> [Double] {
-            let row = x[(token * heads + head) * dim..<(token * heads + head + 1) * dim].map(Double.init)
-            let top = row.max() ?? 0
-            let e = row.map { exp($0 - top) }
-            let total = e.reduce(0, +)
-            return e.map { $0 / total }
-        }
-        var out = [Double](repeating: 0, count: q.count)
-        for h in 0..<heads {
-            var state = [Double](repeating: 0, count: dim * dim)
-            var sum = [Double](repeating: 0, count: dim)
-            for t in 0..<tokens {
-                let p = phi(k, t, h)
-                for i in 0..<dim {
-                    sum[i] += p[i]
-                    for j in 0..<dim { state[i * dim + j] += p[i] * Double(v[(t * heads + h) * dim + j]) }
-                }
-            }
-            for t in 0..<tokens {
-                let p = phi(q, t, h)
-                let below = 1e-5 + zip(p, sum).reduce(0.0) { $0 + $1.0 * $1.1 }
-                let linear = (0..<dim).map { j in (0..<dim).reduce(0.0) { $0 + p[$1] * state[$1 * dim + j] } / below }
-                for j in 0..<dim {
-                    out[(t * heads + h) * dim + j] =
-                        (0..<dim).reduce(Double(bias[j])) { $0 + Double(weight[j * dim + $1]) * linear[$1] }
-                }
-            }
-        }
-        return out
-    }
-
     @Test(
         arguments: backends,
         [
@@ -82,7 +23,8 @@ import Testing
             .dense(
                 weight: HostTensor(shape: [dim, dim], values: weight), bias: HostTensor(shape: [dim], values: bias)),
             precision: .float)
-        let choice = Self.choice(q, k, tokens, heads, dim, c.options)
+        let s = AttentionShape(tokens, tokens, heads, dim)
+        let choice = chosenBlocks(q, k, s, c.options)
         let shape = [tokens, heads, dim]
         let (qt, kt) = (try Guarded(backend, shape, q), try Guarded(backend, shape, k))
         let vt = try Guarded(backend, shape, v)
@@ -93,8 +35,8 @@ import Testing
             q: qt.tensor, k: kt.tensor, v: vt.tensor, projection: nil, options: c.options, blocks: blocks,
             into: output.tensor)
         #expect(backend.download(blocks) == chosen.map { Float($0) })
-        let sparse = AttentionTests.reference(
-            q, k, v, .init(tokens, tokens, heads, dim), scale: 1 / Double(dim).squareRoot(), bias: { _, _, _ in 0 },
+        let sparse = attention(
+            q, k, v, s, scale: 1 / Double(dim).squareRoot(), bias: { _, _, _ in 0 },
             visible: { head, token in
                 choice[head][token / c.options.queryBlock].flatMap {
                     $0 * c.options.keyBlock..<min(tokens, ($0 + 1) * c.options.keyBlock)
@@ -105,7 +47,7 @@ import Testing
         backend.sparseLinearAttention(
             q: qt.tensor, k: kt.tensor, v: vt.tensor, projection: layer, options: c.options, blocks: nil,
             into: whole.tensor)
-        let linear = Self.branch(q, k, v, tokens, heads, dim, weight: weight, bias: bias)
+        let linear = linearBranch(q, k, v, s, weight: weight, bias: bias)
         #expect(relativeError(whole.values(backend), zip(sparse, linear).map { $0 + $1 }) < 2e-6)
     }
 

@@ -128,8 +128,9 @@ extension Service {
     /// Where nothing moves, only the time is new, and every client with the folder open would be woken for it; nobody
     /// reads a status older than 2 s all the same.
     private func isWorthWriting(_ status: ServiceStatus) -> Bool {
-        guard status.running.isEmpty, var last = written?.status, clock.uptime() - written!.at < Self.idleStatusInterval
+        guard status.running.isEmpty, let written, clock.uptime() - written.at < Self.idleStatusInterval
         else { return true }
+        var last = written.status
         last.writtenAt = status.writtenAt
         return last != status
     }
