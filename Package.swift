@@ -128,10 +128,10 @@ var tests: [Target] {
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         test("CheckpointsTests", ["Checkpoints", "Tensors"]),
         test("TextTests", ["Text"]),
-        // The process that decodes pictures, without the rest of the program, and what it must not be able to do.
+        // The process that decodes, without the rest of the program, and what it must not be able to do.
         .executableTarget(
-            name: "dropreel-picture-child", dependencies: ["Media", "CSystem"], path: "Tests/PictureChild"),
-        test("MediaTests", ["Media", "dropreel-picture-child"]),
+            name: "dropreel-decoding-child", dependencies: ["Media", "CSystem"], path: "Tests/DecodingChild"),
+        test("MediaTests", ["Media", "dropreel-decoding-child"]),
         // Readers of strangers' bytes under random input; scripts/fuzz.sh runs them guided by coverage.
         .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),

@@ -1,4 +1,4 @@
-/// What went wrong with a picture or a film, and what to do about it.
+/// What went wrong with a picture, a sound or a film, and what to do about it.
 ///
 /// `code` decides what happens next (an `.incomplete` picture is waited for, a `.tooLarge` one is given back); the
 /// texts are for people.
@@ -6,9 +6,9 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     public enum Code: String, Sendable {
         /// The data ends, or breaks off, before the picture does. More may still be on its way.
         case incomplete
-        /// Neither JPEG nor PNG (or, for a film, not MP4).
+        /// Neither JPEG nor PNG (for a sound: neither WAV, M4A nor MP3; for a film: not MP4).
         case notAnImage
-        /// More bytes, pixels, scans or memory than the limits allow.
+        /// More bytes, pixels, scans, memory or time than the limits allow.
         case tooLarge
         /// The data contradicts its format.
         case corrupt

@@ -1,6 +1,6 @@
 import CSystem
 
-/// What stands between the process that decodes pictures and the rest of the system.
+/// What stands between the process that decodes and the rest of the system.
 public struct SandboxMeasures: OptionSet, Hashable, Sendable {
     public let rawValue: Int32
 

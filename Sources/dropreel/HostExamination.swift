@@ -25,7 +25,7 @@ struct HostExamination {
     init(_ configuration: ServiceConfiguration) { self.configuration = configuration }
 
     func findings() -> [HostFinding] {
-        [processor, memory] + graphics + [watcher, inotify, pictures] + folders + [sameFileSystem] + models
+        [processor, memory] + graphics + [watcher, inotify, decoding] + folders + [sameFileSystem] + models
     }
 
     private var processor: HostFinding {
@@ -60,18 +60,18 @@ struct HostExamination {
             text: "\(limit("max_user_watches")) watches, queue of \(limit("max_queued_events"))")
     }
 
-    /// What keeps a hostile picture from doing harm here.
-    private var pictures: HostFinding {
-        let subject = "picture sandbox"
+    /// What keeps a hostile picture or sound from doing harm here.
+    private var decoding: HostFinding {
+        let subject = "decoding sandbox"
         do {
-            let measures = try IsolatedImageDecoder().measures()
+            let measures = try IsolatedDecoder().measures()
             let isEnough = measures.isSuperset(of: .essential)
             return HostFinding(
                 verdict: isEnough ? .ok : .note, subject: subject, text: measures.text,
-                hint: isEnough ? nil : "allow seccomp in the container; until then a hostile picture can do more harm")
+                hint: isEnough ? nil : "allow seccomp in the container; until then a hostile file can do more harm")
         } catch {
             return HostFinding(
-                verdict: .missing, subject: subject, text: "pictures cannot be decoded: \(error)",
+                verdict: .missing, subject: subject, text: "pictures and sounds cannot be decoded: \(error)",
                 hint: "raise the limits on processes and memory")
         }
     }

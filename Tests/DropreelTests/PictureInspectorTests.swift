@@ -17,7 +17,7 @@ import WatchFolder
             ?? URL(fileURLWithPath: CommandLine.arguments[0])
         folder.deleteLastPathComponent()
         inspector = PictureInspector(
-            decoder: IsolatedImageDecoder(executable: folder.appendingPathComponent("dropreel").path))
+            decoder: IsolatedDecoder(executable: folder.appendingPathComponent("dropreel").path))
         scratch = try ScratchFolder()
     }
 
@@ -48,7 +48,7 @@ import WatchFolder
     }
 
     @Test func aProgramThatCannotBeStartedIsNoFaultOfThePicture() throws {
-        let broken = PictureInspector(decoder: IsolatedImageDecoder(executable: "/nonexistent"))
+        let broken = PictureInspector(decoder: IsolatedDecoder(executable: "/nonexistent"))
         guard case .broken(let error) = broken.inspect(goldenFolder.appending(path: "image/inputs/rgb.png")) else {
             Issue.record("a picture was decoded by nothing")
             return
@@ -57,6 +57,6 @@ import WatchFolder
     }
 
     @Test func onlyOrdersOfThisVersionAreTaken() {
-        #expect(ImageDecodingOrder("0,3") == nil)
+        #expect(DecodingOrder("0,3") == nil)
     }
 }

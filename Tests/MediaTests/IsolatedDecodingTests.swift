@@ -11,13 +11,13 @@ struct IsolatedDecodingTests {
             Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
             ?? URL(fileURLWithPath: CommandLine.arguments[0])
         folder.deleteLastPathComponent()
-        return folder.appendingPathComponent("dropreel-picture-child").path
+        return folder.appendingPathComponent("dropreel-decoding-child").path
     }()
 
-    private let decoder = IsolatedImageDecoder(executable: executable)
+    private let decoder = IsolatedDecoder(executable: executable)
 
-    private func acting(_ act: String) -> IsolatedImageDecoder {
-        IsolatedImageDecoder(executable: Self.executable, arguments: ["act", act])
+    private func acting(_ act: String) -> IsolatedDecoder {
+        IsolatedDecoder(executable: Self.executable, arguments: ["act", act])
     }
 
     private func withFile<Result>(_ bytes: [UInt8], _ body: (Int32) throws -> Result) throws -> Result {
@@ -33,11 +33,11 @@ struct IsolatedDecodingTests {
         let bytes = try golden.bytes()
         for options in [ImageDecoder.Options(), .upstream] {
             var decoder = decoder
-            decoder.options = options
+            decoder.imageOptions = options
             let expected = try ImageDecoder.decode(bytes, options: options)
             try withFile(bytes) { (descriptor: Int32) throws in
-                #expect(try decoder.decode(descriptor: descriptor) == expected)
-                #expect(try decoder.size(descriptor: descriptor) == (expected.width, expected.height))
+                #expect(try decoder.picture(descriptor: descriptor) == expected)
+                #expect(try decoder.pictureSize(descriptor: descriptor) == (expected.width, expected.height))
             }
         }
     }
@@ -53,7 +53,7 @@ struct IsolatedDecodingTests {
         ]
         for bytes in cases {
             let expected = mediaError { _ = try ImageDecoder.decode(bytes) }
-            let found = try withFile(bytes) { file in mediaError { _ = try decoder.decode(descriptor: file) } }
+            let found = try withFile(bytes) { file in mediaError { _ = try decoder.picture(descriptor: file) } }
             #expect(found == expected && found != nil)
         }
     }
@@ -62,7 +62,7 @@ struct IsolatedDecodingTests {
     func position() throws {
         try withFile(try GoldenImage.bytes("inputs/baseline.jpg")) { (descriptor: Int32) throws in
             lseek(descriptor, 100, SEEK_SET)
-            #expect(try decoder.size(descriptor: descriptor) == (61, 47))
+            #expect(try decoder.pictureSize(descriptor: descriptor) == (61, 47))
             #expect(lseek(descriptor, 0, SEEK_CUR) == 100)
         }
     }
@@ -71,20 +71,20 @@ struct IsolatedDecodingTests {
     func notFiles() throws {
         let folder = TemporaryFolder()
         try PictureFile.write(try GoldenImage.bytes("inputs/rgb.png"), to: folder.file("x.png"))
-        #expect(try decoder.size(path: folder.file("x.png")).width > 0)
+        #expect(try decoder.pictureSize(path: folder.file("x.png")).width > 0)
         symlink("x.png", folder.file("link.png"))
         try #require(mkfifo(folder.file("pipe.png"), 0o600) == 0)
-        #expect(mediaError { _ = try decoder.size(path: folder.file("link.png")) }?.errno == ELOOP)
-        #expect(mediaError { _ = try decoder.size(path: folder.file("pipe.png")) }?.code == .unsupported)
-        #expect(mediaError { _ = try decoder.size(path: folder.path) }?.code == .unsupported)
-        #expect(mediaError { _ = try decoder.size(path: folder.file("none.png")) }?.errno == ENOENT)
+        #expect(mediaError { _ = try decoder.pictureSize(path: folder.file("link.png")) }?.errno == ELOOP)
+        #expect(mediaError { _ = try decoder.pictureSize(path: folder.file("pipe.png")) }?.code == .unsupported)
+        #expect(mediaError { _ = try decoder.pictureSize(path: folder.path) }?.code == .unsupported)
+        #expect(mediaError { _ = try decoder.pictureSize(path: folder.file("none.png")) }?.errno == ENOENT)
     }
 
     // MARK: What the sandbox denies
 
     /// The exit status (an error number, 0 for success), or minus the signal.
     private func attempt(_ what: String) throws -> Int32 {
-        let order = ImageDecodingOrder(.size, options: .init(), limits: .init(), processorSeconds: 5)
+        let order = DecodingOrder(.pictureSize(.init(), .init()), processorSeconds: 5)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.executable)
         process.arguments = ["attempt", what, order.text]
@@ -135,7 +135,7 @@ struct IsolatedDecodingTests {
     func loop() throws {
         var decoder = acting("loop")
         decoder.processorSeconds = 1
-        let error = mediaError { _ = try decoder.size(descriptor: 0) }
+        let error = mediaError { _ = try decoder.pictureSize(descriptor: 0) }
         #expect(error?.code == .tooLarge && error?.message.contains("1 s of processor time") == true)
     }
 
@@ -144,7 +144,7 @@ struct IsolatedDecodingTests {
         var decoder = acting("hang")
         decoder.seconds = 1
         let start = ContinuousClock.now
-        let error = mediaError { _ = try decoder.size(descriptor: 0) }
+        let error = mediaError { _ = try decoder.pictureSize(descriptor: 0) }
         #expect(error?.code == .tooLarge && error?.message.contains("more than 1 s to") == true)
         #expect(ContinuousClock.now - start < .seconds(10))
     }
@@ -152,8 +152,8 @@ struct IsolatedDecodingTests {
     @Test("a memory bomb ends as an error, not as a full host")
     func memory() throws {
         var decoder = acting("memory")
-        decoder.limits.decodingByteCount = 256 << 20
-        #expect(mediaError { _ = try decoder.size(descriptor: 0) }?.code == .corrupt)
+        decoder.imageLimits.decodingByteCount = 256 << 20
+        #expect(mediaError { _ = try decoder.pictureSize(descriptor: 0) }?.code == .corrupt)
     }
 
     @Test("a real picture that needs more than it may is too large")
@@ -162,10 +162,11 @@ struct IsolatedDecodingTests {
         png.chunk("IDAT", [0x78, 0x01])
         var decoder = decoder
         #expect(
-            try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }?.code
+            try withFile(png.bytes) { file in mediaError { _ = try decoder.pictureSize(descriptor: file) } }?.code
                 == .incomplete)
-        decoder.limits.decodingByteCount = 40 << 20
-        let code = try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }?.code
+        decoder.imageLimits.decodingByteCount = 40 << 20
+        let code = try withFile(png.bytes) { file in mediaError { _ = try decoder.pictureSize(descriptor: file) } }?
+            .code
         #expect(code == .corrupt || code == .tooLarge)
     }
 
@@ -173,28 +174,28 @@ struct IsolatedDecodingTests {
         "whatever it says or leaves unsaid is an error of the picture",
         arguments: ["crash", "silent", "babble", "huge-picture", "cut-picture", "long-text"])
     func takenOver(_ act: String) throws {
-        let error = mediaError { _ = try acting(act).decode(descriptor: 0) }
+        let error = mediaError { _ = try acting(act).picture(descriptor: 0) }
         #expect(error?.code == .corrupt && error?.message.hasPrefix("the picture cannot be decoded") == true)
     }
 
     @Test("its words reach people as one line of plain text")
     func words() throws {
-        let error = mediaError { _ = try acting("evil-text").size(descriptor: 0) }
+        let error = mediaError { _ = try acting("evil-text").pictureSize(descriptor: 0) }
         #expect(error?.message == "a\u{FFFD}b\u{FFFD}[31m\u{FFFD}c\u{FFFD}\u{FFFD}" && error?.hint == "")
     }
 
     @Test("more bytes than the picture has are not read")
     func endless() throws {
-        #expect(try acting("endless-pixels").decode(descriptor: 0).pixels == [1, 2, 3, 4, 5, 6])
+        #expect(try acting("endless-pixels").picture(descriptor: 0).pixels == [1, 2, 3, 4, 5, 6])
     }
 
     @Test("what is no fault of the picture is told as such")
     func notThePicture() {
         for act in ["killed", "status"] {
-            #expect(mediaError { _ = try acting(act).size(descriptor: 0) }?.code == .unavailable)
+            #expect(mediaError { _ = try acting(act).pictureSize(descriptor: 0) }?.code == .unavailable)
         }
-        let missing = IsolatedImageDecoder(executable: "/nonexistent")
-        #expect(mediaError { _ = try missing.size(descriptor: 0) }?.errno == ENOENT)
+        let missing = IsolatedDecoder(executable: "/nonexistent")
+        #expect(mediaError { _ = try missing.pictureSize(descriptor: 0) }?.errno == ENOENT)
         #expect(mediaError { _ = try missing.measures() }?.code == .unavailable)
     }
 
@@ -214,8 +215,8 @@ struct IsolatedDecodingTests {
             }
             func everyAct() {
                 for act in ["crash", "babble", "endless-pixels", "status"] {
-                    let decoder = IsolatedImageDecoder(executable: Self.executable, arguments: ["act", act])
-                    _ = try? decoder.decode(descriptor: 0)
+                    let decoder = IsolatedDecoder(executable: Self.executable, arguments: ["act", act])
+                    _ = try? decoder.picture(descriptor: 0)
                 }
             }
             everyAct()
@@ -238,19 +239,28 @@ struct IsolatedDecodingTests {
         var png = PNGBuilder(width: 60_000, height: 60_000, depth: 8, colorType: 6)
         png.chunk("IDAT", [UInt8](repeating: 0x55, count: 1 << 20))
         var decoder = decoder
-        decoder.limits.decodingByteCount = 64 << 20
+        decoder.imageLimits.decodingByteCount = 64 << 20
         decoder.processorSeconds = 1
-        let error = try withFile(png.bytes) { file in mediaError { _ = try decoder.size(descriptor: file) } }
+        let error = try withFile(png.bytes) { file in mediaError { _ = try decoder.pictureSize(descriptor: file) } }
         #expect(error?.code == .tooLarge && error?.message.contains("60000 x 60000") == true)
     }
 
     @Test("an order survives its text, and no other text is one")
     func order() {
-        var order = ImageDecodingOrder(.pixels, options: .upstream, limits: .init(), processorSeconds: 7)
-        order.limits.side = 99
-        #expect(ImageDecodingOrder(order.text) == order)
-        for text in ["", "1", "1,2", order.text + ",1", "-" + order.text, order.text.replacing("99", with: "x")] {
-            #expect(ImageDecodingOrder(text) == nil)
+        var (images, sounds) = (ImageLimits(), SoundLimits())
+        (images.side, sounds.frameCount) = (99, 99)
+        let tasks: [DecodingOrder.Task] = [
+            .pictureSize(.init(), images), .picture(.upstream, images), .sound(frameCount: 98, sounds),
+        ]
+        for task in tasks {
+            let order = DecodingOrder(task, processorSeconds: 7)
+            #expect(DecodingOrder(order.text) == order)
+            for text in ["", "1", "1,2", order.text + ",1", "-" + order.text, order.text.replacing("99", with: "x")] {
+                #expect(DecodingOrder(text) == nil)
+            }
         }
+        // More samples than its own limit.
+        let greedy = DecodingOrder(.sound(frameCount: 100, sounds), processorSeconds: 7)
+        #expect(DecodingOrder(greedy.text) == nil)
     }
 }

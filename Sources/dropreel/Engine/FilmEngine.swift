@@ -10,9 +10,13 @@ import WatchFolder
 final class FilmEngine: VideoGenerating {
     private let generator: Generator
     private let noiseDevice: NoiseDevice
+    private let decoder: IsolatedDecoder
 
-    init(generator: Generator, engine: ServiceConfiguration.Engine) {
+    init(
+        generator: Generator, engine: ServiceConfiguration.Engine, decoder: IsolatedDecoder = IsolatedDecoder()
+    ) {
         self.generator = generator
+        self.decoder = decoder
         noiseDevice = NoiseDevice(engine)
     }
 
@@ -59,7 +63,9 @@ final class FilmEngine: VideoGenerating {
 
     private func request(for order: RenderOrder) throws -> GenerationRequest {
         var image: RGBImage?
-        if let snapshot = order.imageSnapshot { image = try IsolatedImageDecoder().decodeForRendering(snapshot) }
+        if let snapshot = order.imageSnapshot {
+            image = try decoder.forRendering { try $0.picture(path: snapshot.path) }
+        }
         var request = GenerationRequest(order.settings, prompt: order.promptUsed, image: image, seed: order.seed)
         request.noiseDevice = noiseDevice
         return request
@@ -70,7 +76,7 @@ final class FilmEngine: VideoGenerating {
         guard let snapshot = order.audioSnapshot else { return nil }
         let count = Sound.sampleCount(
             videoFrames: request.frameCount, rate: FrameRate(Int32(request.framesPerSecond)))
-        return try Sound.read(path: snapshot.path, frameCount: count)
+        return try decoder.forRendering { try $0.sound(path: snapshot.path, frameCount: count) }
     }
 
     // MARK: Errors

@@ -11,6 +11,7 @@ extension FuzzTarget {
         case .jpeg: Self.jpegs
         case .png: Self.pngs
         case .film: [Self.shortFilm]
+        case .sound: Self.sounds
         }
     }
 
@@ -45,6 +46,13 @@ extension FuzzTarget {
             words = [
                 "ftyp", "moov", "trak", "mdia", "minf", "stbl", "stsd", "stsz", "stts", "avc1", "avcC", "colr", "meta",
                 "keys", "ilst", "udta", "uuid", "mdat", "hdlr", "vide",
+            ]
+        case .sound:
+            words = [
+                "RIFF", "WAVE", "fmt ", "data", "LIST", "ID3\u{3}", "APIC", "Xing", "Info", "VBRI", "LAME", "ftyp",
+                "moov",
+                "trak", "mdia", "hdlr", "soun", "minf", "dref", "alis", "stbl", "stsd", "mp4a", "esds", "alac", "sowt",
+                "stts", "stsc", "stsz", "stco", "co64", "edts", "elst", "moof", "traf", "trun", "mdat", "meta", "covr",
             ]
         }
         let markers: [[UInt8]] = self == .jpeg ? [[0xFF, 0xC0], [0xFF, 0xC2], [0xFF, 0xE1], [0xFF, 0xDA]] : []

@@ -21,6 +21,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case png
     /// The boxes of a film dropped back.
     case film
+    /// A sound: what the decoding process runs, with its C libraries and without its limits.
+    case sound
 
     /// Largest input that is tried, in bytes.
     public static let limit = 4_096
@@ -37,6 +39,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .jpeg: Self.probe(bytes, signature: [0xFF, 0xD8, 0xFF])
         case .png: Self.probe(bytes, signature: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A])
         case .film: Self.readFilm(bytes)
+        case .sound: Self.decodeSound(bytes)
         }
     }
 
@@ -120,6 +123,19 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         do {
             let film = try VideoMetadata.read(bytes)
             precondition(film.width >= 0 && film.height >= 0 && film.frameCount >= 0)
+            return true
+        } catch let error as MediaError {
+            precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
+            return false
+        } catch {
+            preconditionFailure("another error")
+        }
+    }
+
+    private static func decodeSound(_ bytes: [UInt8]) -> Bool {
+        do {
+            let samples = try SoundDecoder.decode(bytes, frameCount: 960)
+            precondition(!samples.isEmpty && samples.count <= 1_920 && samples.allSatisfy { abs($0) <= 1 })
             return true
         } catch let error as MediaError {
             precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)

@@ -1,11 +1,10 @@
-/// The first words of the process that decodes pictures: a header of 32 bytes, then two texts, then (where pixels were
-/// asked for) `[height, width, 3]` RGB.
+/// The first words of the process that decodes: a header of 32 bytes, then two texts, then what `DecodingOrder.Task` says.
 ///
 /// The sender has read hostile bytes and may have been taken over: whatever it says is checked and cut here.
-struct ImageDecodingReply: Equatable {
+struct DecodingReply: Equatable {
     enum Content: Equatable {
-        /// Pixels a row and rows, orientation applied.
-        case picture(width: Int, height: Int)
+        /// Of a picture with its orientation applied.
+        case extent(DecodingExtent)
         case failure(MediaError)
     }
 
@@ -22,18 +21,18 @@ struct ImageDecodingReply: Equatable {
 
     /// Header and texts.
     var bytes: [UInt8] {
-        var (width, height, code, number) = (0, 0, 0, 0)
+        var (extent, code, number) = (DecodingExtent(rows: 0, columns: 0), 0, 0)
         var texts: [[UInt8]] = [[], []]
         switch content {
-        case .picture(let pixelsARow, let rows): (width, height) = (pixelsARow, rows)
+        case .extent(let found): extent = found
         case .failure(let error):
             code = 1 + (Self.codes.firstIndex(of: error.code) ?? 0)
             number = Int(error.errno ?? 0)
             texts = [error.message, error.hint].map { Array($0.utf8.prefix(Self.textLimit)) }
         }
         let fields = [
-            ImageDecodingOrder.version, Int(measures.rawValue), code, number, width, height,
-            texts[0].count | texts[1].count << 16,
+            DecodingOrder.version, Int(measures.rawValue), code, number, extent.columns,
+            extent.rows, texts[0].count | texts[1].count << 16,
         ]
         let header = fields.flatMap { field in
             (0..<4).map { UInt8(truncatingIfNeeded: field >> (8 * $0)) }
@@ -41,19 +40,12 @@ struct ImageDecodingReply: Equatable {
         return Self.magic + header + texts[0] + texts[1]
     }
 
-    /// Whether a picture of this size could have been accepted.
-    func isWithin(_ limits: ImageLimits) -> Bool {
-        guard case .picture(let width, let height) = content else { return true }
-        return (try? limits.check(width: width, height: height)) != nil
-    }
-
     /// The fixed part, as it came.
     struct Header {
         private let measures: SandboxMeasures
         private let code: MediaError.Code?
         private let number: Int32?
-        private let width: Int
-        private let height: Int
+        private let extent: DecodingExtent
         private let messageCount: Int
         /// Bytes of text that follow.
         let textCount: Int
@@ -63,27 +55,25 @@ struct ImageDecodingReply: Equatable {
             guard bytes.count == headerCount, bytes.starts(with: magic) else { return nil }
             func field(_ index: Int) -> Int { bytes.littleEndian32(4 + 4 * index) }
             let counts = (field(6) & 0xFFFF, field(6) >> 16)
-            guard field(0) == ImageDecodingOrder.version, field(2) <= codes.count,
+            guard field(0) == DecodingOrder.version, field(2) <= codes.count,
                 max(counts.0, counts.1) <= textLimit
             else { return nil }
             measures = SandboxMeasures(rawValue: Int32(truncatingIfNeeded: field(1))).intersection(.all)
             code = field(2) == 0 ? nil : codes[field(2) - 1]
             number = field(3) == 0 ? nil : Int32(truncatingIfNeeded: field(3))
-            (width, height) = (field(4), field(5))
+            extent = DecodingExtent(rows: field(5), columns: field(4))
             messageCount = counts.0
             textCount = counts.0 + counts.1
-            guard code != nil || (textCount == 0 && width > 0 && height > 0) else { return nil }
+            guard code != nil || (textCount == 0 && extent.rows > 0 && extent.columns > 0) else { return nil }
         }
 
         /// - Parameter texts: `textCount` bytes.
-        func reply(_ texts: [UInt8]) -> ImageDecodingReply? {
+        func reply(_ texts: [UInt8]) -> DecodingReply? {
             guard texts.count == textCount else { return nil }
-            guard let code else {
-                return ImageDecodingReply(measures: measures, content: .picture(width: width, height: height))
-            }
+            guard let code else { return DecodingReply(measures: measures, content: .extent(extent)) }
             let error = MediaError(
                 code, text(texts.prefix(messageCount)), hint: text(texts.dropFirst(messageCount)), errno: number)
-            return ImageDecodingReply(measures: measures, content: .failure(error))
+            return DecodingReply(measures: measures, content: .failure(error))
         }
     }
 

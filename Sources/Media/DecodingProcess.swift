@@ -1,8 +1,8 @@
 import CSystem
 import Glibc
 
-/// One run of the process that decodes pictures, ended and reaped with its last reference at the latest.
-final class ImageDecodingProcess {
+/// One run of a process that decodes, ended and reaped with its last reference at the latest.
+final class DecodingProcess {
     /// How it ended.
     enum End: Equatable {
         case exit(Int32)
@@ -87,7 +87,7 @@ final class ImageDecodingProcess {
 
     private static func unavailable(_ number: Int32) -> MediaError {
         MediaError(
-            .unavailable, "the process that decodes pictures cannot be started: \(systemText(number))",
+            .unavailable, "the process that decodes cannot be started: \(systemText(number))",
             hint: "run dropreel doctor; raise the limits on memory and processes", errno: number)
     }
 }
