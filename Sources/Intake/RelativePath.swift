@@ -1,3 +1,5 @@
+import Glibc
+
 /// A path below a watched root, in valid UTF-8, components joined by "/"; "" is the root itself.
 ///
 /// Two paths are equal when their bytes are: unlike `String`, the composed and the decomposed form of "é" stay two
@@ -43,7 +45,7 @@ public struct RelativePath: Sendable, CustomStringConvertible {
 
 extension RelativePath: Hashable, Comparable {
     public static func == (a: RelativePath, b: RelativePath) -> Bool {
-        a.string.utf8.elementsEqual(b.string.utf8)
+        order(a, b) == 0
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -52,7 +54,19 @@ extension RelativePath: Hashable, Comparable {
     }
 
     public static func < (a: RelativePath, b: RelativePath) -> Bool {
-        a.string.utf8.lexicographicallyPrecedes(b.string.utf8)
+        order(a, b) < 0
+    }
+
+    /// Below, at or above zero as the bytes of one come before, are, or come after those of the other.
+    private static func order(_ a: RelativePath, _ b: RelativePath) -> Int {
+        var (first, second) = (a.string, b.string)
+        return first.withUTF8 { left in
+            second.withUTF8 { right in
+                let common = min(left.count, right.count)
+                let difference = common == 0 ? 0 : Int(memcmp(left.baseAddress!, right.baseAddress!, common))
+                return difference != 0 ? difference : left.count - right.count
+            }
+        }
     }
 }
 

@@ -113,7 +113,10 @@ extension ServiceError {
     /// Any error as one of ours.
     public static func wrapping(_ error: any Error) -> ServiceError {
         if let known = error as? ServiceError { return known }
-        if let number = systemNumber(error), [ENOSPC, EDQUOT, EFBIG].contains(number) {
+        // Trouble of the host that may pass; any other number says that the program asked for something wrong.
+        if let number = systemNumber(error),
+            [ENOSPC, EDQUOT, EFBIG, EIO, EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM].contains(number)
+        {
             return system("write", "a file", errno: number)
         }
         return ServiceError(

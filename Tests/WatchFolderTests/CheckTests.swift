@@ -62,6 +62,23 @@ struct CheckTests {
         #expect(folder.jobCount == 0)
     }
 
+    @Test("a picture that takes long to try holds up nothing else, and has its answer when it is through")
+    func slowPicture() throws {
+        let folder = try FolderHarness()
+        let obstacle = folder.layout.state.appendingPathComponent("obstacle").path
+        #expect(FileManager.default.createFile(atPath: obstacle, contents: nil))
+        try folder.drop("_check/cat.prompt", "a cat")
+        try folder.drop("_check/cat.jpg", "IMG slow \(obstacle); END")
+        try folder.drop("dog.prompt", "a dog")
+        try folder.untilIdle(films: 1)
+        try folder.throughout { !folder.exists("inbox/_check/cat.txt") }
+        #expect(folder.exists("state/check"))
+        try FileManager.default.removeItem(atPath: obstacle)
+        try answer(folder, "_check/cat.txt", holds: "image to video")
+        #expect(!folder.exists("state/check"))
+        #expect(folder.jobCount == 1)
+    }
+
     @Test("a text of somebody's own is left alone, and a link leads nowhere")
     func foreignTexts() throws {
         let folder = try FolderHarness()

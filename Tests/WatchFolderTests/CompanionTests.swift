@@ -118,9 +118,11 @@ struct CompanionTests {
     @Test("sound that comes after the prompt makes one film with sound")
     func lateSound() throws {
         let folder = try FolderHarness()
-        try folder.drop("cat.prompt", "slower cat")
+        try folder.drop("cat.prompt", "gate cat")
         try folder.until("running") { try folder.ledger.counts()[.running] == 1 }
         try folder.drop("cat.mp3", "sound")
+        try folder.until("taken") { folder.jobCount == 2 }
+        try Data().write(to: folder.layout.state.appendingPathComponent("gate"))
         try folder.untilIdle(films: 1)
         #expect(try folder.record(folder.outputs(".json")[0])["audio_sha256"]?.stringValue != nil)
     }

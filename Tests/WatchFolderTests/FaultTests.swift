@@ -101,7 +101,7 @@ struct FaultTests {
         while write(file, block, block.count) > 0 {}
         close(file)
         // The person's copy fails as well, so it is made while nothing but names are needed.
-        try folder.until("paused", within: 10) { folder.service.pause != nil }
+        try folder.until("paused") { folder.service.pause != nil }
         try FileManager.default.moveItem(at: folder.inbox("_done/first.prompt"), to: folder.inbox("second.prompt"))
         try folder.throughout(0.3) { folder.outputs(".json").count == 1 && folder.exists("inbox/second.prompt") }
         unlink(ballast.path)

@@ -112,6 +112,15 @@ final class FolderHarness {
         throw TimedOut()
     }
 
+    /// - Returns: how long it took until the condition held, in seconds.
+    func seconds(
+        _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () throws -> Bool
+    ) throws -> Double {
+        let start = SystemClock().uptime()
+        try until(what, sourceLocation: sourceLocation, condition)
+        return SystemClock().uptime() - start
+    }
+
     /// Rounds for as long as several quiet periods, in which something must not happen.
     func throughout(
         _ seconds: Double = 0.3, _ condition: () throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation

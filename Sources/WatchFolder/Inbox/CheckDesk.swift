@@ -15,10 +15,14 @@ struct CheckDesk {
         var files: [RelativePath: FileIdentity]
         /// Uptime at which the files were first seen as they are.
         var since: Double
+        /// Copies of the files as they are, from when a picture among them is tried until the answer.
+        var copies: [RelativePath: Snapshot] = [:]
         var isAnswered = false
     }
 
     private(set) var items: [KnownInputs.Group: Item] = [:]
+    /// How often the copies were all removed.
+    var round = 0
 
     /// Whether this is a `_check` folder whose parent holds inputs.
     static func isCheckFolder(_ path: RelativePath) -> Bool {
@@ -72,7 +76,17 @@ struct CheckDesk {
         for group in items.keys { items[group]?.isAnswered = false }
     }
 
-    mutating func markAnswered(_ group: KnownInputs.Group) { items[group]?.isAnswered = true }
+    mutating func keep(_ copy: Snapshot, of path: RelativePath, for group: KnownInputs.Group) {
+        items[group]?.copies[path] = copy
+    }
+
+    mutating func markAnswered(_ group: KnownInputs.Group) {
+        items[group]?.isAnswered = true
+        items[group]?.copies = [:]
+    }
+
+    /// Whether any answer still needs the copies of its files.
+    var holdsCopies: Bool { items.values.contains { !$0.copies.isEmpty } }
 
     /// Items to answer now, and when the next one falls due, in uptime.
     func due(at now: Double, quiet: Double) -> (items: [(KnownInputs.Group, Item)], next: Double?) {

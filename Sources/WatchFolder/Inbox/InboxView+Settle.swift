@@ -3,15 +3,15 @@ import Intake
 import Rules
 
 extension InboxView {
-    /// Looks closely at the files that have been quiet; copies each and tries it on the copy. What is left when the
-    /// time is over stays due.
+    /// Looks closely at files that have been quiet; copies each and tries it on the copy. What is left when the share
+    /// of time is over stays due.
     /// - Throws: `ServiceError` of code `noSpace` when there is no room for copies.
     mutating func settle(
-        into folder: SafeRoot, layout: ServiceLayout, desk: InspectionDesk, at now: Double,
-        isOutOfTime: () -> Bool
+        _ due: [ObservedFile], into folder: SafeRoot, layout: ServiceLayout, desk: InspectionDesk, at now: Double,
+        share: Service.Share
     ) throws {
-        for file in settling.due(at: now) {
-            if isOutOfTime() { return }
+        for file in due {
+            if share.isOver { return }
             let name = DropName(file.path.name)
             let opened: OpenFile
             do {
@@ -62,7 +62,7 @@ extension InboxView {
     }
 
     /// How long one look waits for the decode of a picture, in seconds; nearly all are done by then.
-    private static let patience = 0.25
+    static let patience = 0.25
 
     /// Whether the copy of a settled file is whole.
     ///

@@ -15,8 +15,7 @@ struct InboxView {
     let root: SafeRoot
     var known: KnownInputs
     var settling: Settling
-    /// Copies of files that are ready, by path.
-    var snapshots: [RelativePath: Snapshot] = [:]
+    var snapshots = HeldCopies()
     /// When a file became ready, in uptime.
     var readySince: [RelativePath: Double] = [:]
     /// Entries that can never be inputs, with the reason.

@@ -13,6 +13,7 @@ public protocol Ledger: AnyObject, Sendable {
     func accept(_ drop: NewDrop) throws
     /// Drops that are not closed, oldest first.
     func openDrops() throws -> [DropRecord]
+    func drop(_ id: JobID) throws -> DropRecord?
     /// Inputs that stay in the inbox for good (kept and orphaned), with their drops.
     func keptInputs() throws -> [(drop: JobID, input: InputRecord)]
     /// A kept file was taken away or replaced: it may be run again.
@@ -45,6 +46,8 @@ public protocol Ledger: AnyObject, Sendable {
     /// Jobs in any of the states, oldest first.
     func jobs(in states: Set<JobState>) throws -> [JobRecord]
     func job(_ id: JobID) throws -> JobRecord?
+    /// Queued jobs in the order in which they are to be made, as far as that does not depend on a worker.
+    func queue(limit: Int) throws -> [JobRecord]
     /// Fixes names and digests before the first rename, or again after a collision.
     func record(_ publication: Publication, for job: JobID) throws
     /// Everything is visible and on the disk.
@@ -66,6 +69,11 @@ public protocol Ledger: AnyObject, Sendable {
 
     // MARK: The whole
 
+    /// Another value whenever any process has changed the ledger since; costs next to nothing to ask.
+    func revision() throws -> LedgerRevision
+    /// Whether a job is held, rendered or failed without its line in the log, or a drop waits for its end: whether
+    /// there is anything here for the service, rather than for its workers.
+    func concernsService() throws -> Bool
     /// Why workers may not claim (disk full); nil when they may.
     func pauseReason() throws -> String?
     func setPause(_ reason: String?) throws
@@ -86,6 +94,14 @@ public protocol Ledger: AnyObject, Sendable {
     func recall(key: String) throws -> [PublishedMemory]
     /// When this ledger was rebuilt, if it was.
     func rebuiltAt() throws -> Date?
+}
+
+/// A state of the ledger, as far as it can be told from another one.
+public struct LedgerRevision: Hashable, Sendable {
+    /// Moves when other connections commit.
+    var foreign: Int
+    /// Moves with each row that this connection changes.
+    var own: Int
 }
 
 /// A film that was published before the ledger was lost.

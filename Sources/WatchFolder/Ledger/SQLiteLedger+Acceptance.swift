@@ -105,6 +105,10 @@ extension SQLiteLedger {
         try read { db in try Self.fetchDrops(db, "WHERE state = 'open' ORDER BY acceptedAt, id") }
     }
 
+    public func drop(_ id: JobID) throws -> DropRecord? {
+        try read { db in try Self.fetchDrops(db, "WHERE id = ?", [id.text]).first }
+    }
+
     public func keptInputs() throws -> [(drop: JobID, input: InputRecord)] {
         try read { db in
             try Row.fetchAll(db, sql: "SELECT * FROM input WHERE disposition IN ('kept', 'orphaned')").compactMap {

@@ -2,6 +2,28 @@ import Foundation
 import GRDB
 
 extension SQLiteLedger {
+    public func revision() throws -> LedgerRevision {
+        try look { db in
+            let foreign = try Int.fetchOne(db.cachedStatement(sql: "PRAGMA data_version")) ?? 0
+            return LedgerRevision(foreign: foreign, own: db.totalChangesCount)
+        }
+    }
+
+    public func concernsService() throws -> Bool {
+        try read { db in
+            try Bool.fetchOne(
+                db,
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM job WHERE state IN ('running', 'rendered', 'publishing'))
+                        OR EXISTS (SELECT 1 FROM job WHERE state = 'failed' AND logged = 0)
+                        OR EXISTS (
+                            SELECT 1 FROM "drop" WHERE state = 'open' AND NOT EXISTS (
+                                SELECT 1 FROM job WHERE job."drop" = "drop".id
+                                    AND job.state NOT IN ('done', 'failed', 'cancelled')))
+                    """) ?? true
+        }
+    }
+
     public func pauseReason() throws -> String? {
         try read { db in try String.fetchOne(db, sql: "SELECT value FROM fact WHERE name = 'pause'") }
     }

@@ -13,6 +13,13 @@ extension SQLiteLedger {
         try read { db in try Self.fetchJob(db, id.text) }
     }
 
+    public func queue(limit: Int) throws -> [JobRecord] {
+        try read { db in
+            try Self.fetchJobs(
+                db, "WHERE job.state = 'queued' ORDER BY priority DESC, createdAt, \"drop\", ordinal LIMIT ?", [limit])
+        }
+    }
+
     public func record(_ publication: Publication, for job: JobID) throws {
         try write { db in
             try db.execute(

@@ -45,6 +45,11 @@ public final class SQLiteLedger: Ledger {
         do { return try database.read(body) } catch let error as DatabaseError { throw Self.translate(error) }
     }
 
+    /// Reads without a transaction: for single statements.
+    func look<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        do { return try database.unsafeRead(body) } catch let error as DatabaseError { throw Self.translate(error) }
+    }
+
     static func translate(_ error: DatabaseError) -> ServiceError {
         let cause = "SQLite \(error.extendedResultCode.rawValue): \(error.message ?? "")"
         switch error.resultCode {

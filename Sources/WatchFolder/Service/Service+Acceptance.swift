@@ -13,12 +13,14 @@ extension Service {
     }
 
     /// Makes drops of what has settled.
-    func acceptGathered(until end: Double) throws {
+    func acceptGathered() throws {
+        let start = clock.uptime()
         let (gatherings, waiting) = view.gather()
         waitReasons = waiting
         hasMoreToAccept = false
+        let share = share(since: start)
         for gathering in gatherings {
-            if clock.uptime() >= end {
+            if share.isOver {
                 hasMoreToAccept = true
                 return
             }
@@ -146,7 +148,7 @@ extension Service {
             waitReasons[path] = nil
             view.known.insert(input, drop: drop.id, isWaiting: true)
             // Two files of the same content share one copy.
-            if !input.role.isRead, !view.snapshots.values.contains(where: { $0.sha256 == input.sha256 }) {
+            if !input.role.isRead, !view.snapshots.holds(input.sha256) {
                 unlink(layout.snapshot(input.sha256).path)
             }
         }

@@ -10,13 +10,37 @@ extension Service {
     }
 
     /// Writes what the files in `_check` would be made with. Touches no ledger and moves nothing.
-    func answerChecks(until end: Double) throws {
+    func answerChecks() throws {
+        let start = clock.uptime()
         let due = checks.due(at: clock.uptime(), quiet: options.quietPeriod).items
-        for (group, item) in due where clock.uptime() < end {
+        guard !due.isEmpty else { return }
+        // Copies of their own, so that none that a job needs is touched. Under a new name after each removal: a verdict
+        // on a copy that was removed while it was tried is never taken for one on a later copy of the same bytes.
+        let place = layout.state.appendingPathComponent("check", isDirectory: true)
+        var desk = layout
+        desk.state = place.appendingPathComponent("\(checks.round)", isDirectory: true)
+        try FileManager.default.createDirectory(at: desk.snapshots, withIntermediateDirectories: true)
+        defer {
+            if !checks.holdsCopies {
+                try? FileManager.default.removeItem(at: place)
+                checks.round += 1
+            }
+        }
+        let share = share(since: start)
+        for (group, item) in due where !share.isOver {
+            let body: [String]?
+            do {
+                body = try answer(group, item, in: desk)
+            } catch {
+                checks.markAnswered(group)
+                throw error
+            }
+            // Its picture is still being tried.
+            guard let body else { continue }
             // A text that cannot be written (folder gone, name taken by a folder) is not tried again and again.
             checks.markAnswered(group)
             let names = item.files.keys.map(\.name).sorted()
-            let text = CheckAnswer.render(of: names, folder: item.folder.parent.string, body: try answer(item))
+            let text = CheckAnswer.render(of: names, folder: item.folder.parent.string, body: body)
             guard let target = target(of: item), !isThere(text, at: target) else { continue }
             try ShareText(files: files, staging: layout.stagingRoot.path).write(text, to: target, in: view.root)
         }
@@ -42,20 +66,17 @@ extension Service {
         return bytes.elementsEqual(text.utf8)
     }
 
-    private func answer(_ item: CheckDesk.Item) throws -> [String] {
+    /// - Returns: nil while a picture is still being tried.
+    private func answer(_ group: KnownInputs.Group, _ item: CheckDesk.Item, in desk: ServiceLayout) throws -> [String]?
+    {
         let folder = item.folder.parent
         let rule: SettingLayer
         switch ruleBook.rules.rule(forFolder: folder.string) {
         case .sound(let layer): rule = layer
         case .broken(let problems): return CheckAnswer.body(problems)
         }
-        // Copies of their own, so that none that a job needs is touched.
-        var desk = layout
-        desk.state = layout.state.appendingPathComponent("check", isDirectory: true)
-        try FileManager.default.createDirectory(at: desk.snapshots, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: desk.state) }
         do {
-            let gathering = try gather(item, in: desk)
+            guard let gathering = try gather(group, item, in: desk) else { return nil }
             let inputs = gathering.members.map { member in
                 InputRecord(
                     role: member.role, path: member.path.string, name: member.path.name,
@@ -76,8 +97,10 @@ extension Service {
     }
 
     /// The files as one drop, each copied and tried.
+    /// - Returns: nil while one is still being tried.
     /// - Throws: `ServiceError` of code `badInput` for what can never be used.
-    private func gather(_ item: CheckDesk.Item, in desk: ServiceLayout) throws -> Gathering {
+    private func gather(_ group: KnownInputs.Group, _ item: CheckDesk.Item, in desk: ServiceLayout) throws -> Gathering?
+    {
         let copies = try SafeRoot(path: desk.snapshots.path)
         var members: [Gathering.Member] = []
         for path in item.files.keys.sorted() {
@@ -88,14 +111,23 @@ extension Service {
             guard let role = InputRecord.Role(name.kind), !members.contains(where: { $0.role.slot == role.slot })
             else { continue }
             let copy: Snapshot
-            do {
-                copy = try Snapshot.take(try view.root.open(path), into: copies)
+            do throws(IntakeError) {
+                if let kept = item.copies[path] {
+                    copy = kept
+                } else {
+                    copy = try Snapshot.take(try view.root.open(path), into: copies)
+                }
             } catch {
                 if error.code == .noSpace { throw Self.serviceError(error) }
                 throw ServiceError(.badInput, error.message, hint: error.hint)
             }
-            switch try InboxView.examine(name, copy: copy, inspect: { inspector.inspect(desk.snapshot($0)) }) {
-            case .complete, .undecided: break
+            checks.keep(copy, of: path, for: group)
+            let verdict = try InboxView.examine(name, copy: copy) {
+                inspections.verdict(on: desk.snapshot($0), within: InboxView.patience)
+            }
+            switch verdict {
+            case .complete: break
+            case .undecided: return nil
             case .incomplete(let reason):
                 throw ServiceError(
                     .badInput, "\(name.name) is not complete: \(reason).", hint: "Copy it again if nothing moves.")

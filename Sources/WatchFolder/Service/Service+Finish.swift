@@ -4,12 +4,14 @@ import Rules
 
 extension Service {
     /// Makes finished renders visible, oldest first. A render that cannot be trusted costs its job one attempt.
-    func publishRendered(until end: Double = .infinity) throws {
+    /// - Parameter all: whether it may take as long as it takes.
+    func publishRendered(all: Bool = false) throws {
+        let start = clock.uptime()
         let waiting = try ledger.jobs(in: [.rendered, .publishing])
         guard !waiting.isEmpty else { return }
-        let drops = Dictionary(uniqueKeysWithValues: try ledger.openDrops().map { ($0.id, $0) })
-        for job in waiting where clock.uptime() < end {
-            guard let drop = drops[job.drop] else { continue }
+        let share = share(since: start)
+        for job in waiting where all || !share.isOver {
+            guard let drop = try ledger.drop(job.drop), drop.state == .open else { continue }
             do {
                 try publisher.publish(job, of: drop)
                 if onEvent != nil, let output = try ledger.job(job.id)?.publication?.path {
@@ -56,12 +58,9 @@ extension Service {
 
     /// One line for each job that failed.
     func logFailures() throws {
-        let failed = try ledger.unloggedJobs()
-        guard !failed.isEmpty else { return }
-        let drops = Dictionary(uniqueKeysWithValues: try ledger.openDrops().map { ($0.id, $0) })
-        for job in failed {
+        for job in try ledger.unloggedJobs() {
             let record = try JobLog.record(
-                of: job, inputs: drops[job.drop]?.inputs ?? [], publication: nil, publishSeconds: nil,
+                of: job, inputs: try ledger.drop(job.drop)?.inputs ?? [], publication: nil, publishSeconds: nil,
                 at: job.finishedAt ?? clock.now(), programVersion: programVersion)
             try publisher.appendLog(record, id: job.id)
             try ledger.markLogged(job.id)
@@ -99,9 +98,17 @@ extension Service {
         for path in orphans {
             reasons[path] = "its partner was taken away; drop the partner again, or save this file anew to run it alone"
         }
-        return try ServiceStatus.read(
-            ledger: ledger, at: clock.now(), waiting: view.waiting(reasons, at: clock.uptime()),
+        return ServiceStatus(
+            try readLedgerSide(), at: clock.now(), waiting: view.waiting(reasons, at: clock.uptime()),
             notices: [watching.pollingReason, notice].compactMap { $0 }, pause: pause, isRunning: isRunning)
+    }
+
+    private func readLedgerSide() throws -> ServiceStatus.LedgerSide {
+        let revision = try ledger.revision()
+        if let known = ledgerSide, known.revision == revision, !known.side.changesWithTime { return known.side }
+        let side = try ServiceStatus.LedgerSide(ledger, at: clock.now())
+        ledgerSide = (revision, side)
+        return side
     }
 
     func writeStatus(isRunning: Bool = true) throws {
@@ -184,13 +191,14 @@ extension Service {
     func keepHouse() throws {
         guard clock.uptime() >= nextHousekeeping else { return }
         nextHousekeeping = clock.uptime() + 600
+        try Self.removeHalfMadeCopies(layout)
         try trimSnapshots()
         try trimReturned()
     }
 
     /// Removes copies of pictures that no job needs, oldest first, above the limit.
     private func trimSnapshots() throws {
-        let needed = try ledger.neededSnapshots().union(view.snapshots.values.map(\.sha256))
+        let needed = try ledger.neededSnapshots().union(view.snapshots.digests)
         var copies: [(name: String, size: Int64, modified: Int64)] = []
         for name in try FileManager.default.contentsOfDirectory(atPath: layout.snapshots.path) {
             var status = stat()

@@ -28,21 +28,32 @@ extension Service {
         guarded("scan") { try look() }
         guarded("renames") { try settleMissing() }
         if pause == nil, !isDraining {
-            let settleEnd = clock.uptime() + Self.share
             guarded("settling") {
+                let start = clock.uptime()
+                let due = view.settling.due(at: start)
                 try view.settle(
-                    into: snapshotRoot, layout: layout, desk: inspections, at: clock.uptime(),
-                    isOutOfTime: { [clock] in clock.uptime() >= settleEnd })
+                    due, into: snapshotRoot, layout: layout, desk: inspections, at: start, share: share(since: start))
             }
-            guarded("check") { try answerChecks(until: clock.uptime() + Self.share) }
-            guarded("acceptance") { try acceptGathered(until: clock.uptime() + Self.share) }
+            guarded("check") { try answerChecks() }
+            guarded("acceptance") { try acceptGathered() }
         }
-        guarded("workers") { try pool.supervise() }
-        if pause == nil { guarded("publishing") { try publishRendered(until: clock.uptime() + Self.share) } }
-        if pause == nil { guarded("log") { try logFailures() } }
-        if pause == nil { guarded("returning inputs") { try returnInputs() } }
+        let isIdle = idleRevision != nil && (try? ledger.revision()) == idleRevision
+        guarded("workers") { try pool.supervise(hasClaims: !isIdle) }
+        if !isIdle { endJobs() }
         guarded("status") { try writeStatus() }
         guarded("housekeeping") { try keepHouse() }
+    }
+
+    /// What the ledger asks for. Until it changes there is no need to read it again, once nothing is left.
+    private func endJobs() {
+        if pause == nil { guarded("publishing") { try publishRendered() } }
+        if pause == nil { guarded("log") { try logFailures() } }
+        if pause == nil { guarded("returning inputs") { try returnInputs() } }
+        idleRevision = nil
+        guarded("ledger") {
+            let revision = try ledger.revision()
+            if try !ledger.concernsService() { idleRevision = revision }
+        }
     }
 
     func guarded(_ what: String, _ body: () throws -> Void) {
@@ -64,9 +75,23 @@ extension Service {
         return ServiceError(.storage, intake.message, hint: intake.hint, cause: "errno \(intake.errno)")
     }
 
-    /// Longest time of one kind of work in one round, in seconds: the status stays fresh and deletions are noticed
-    /// while thousands of files wait.
-    private static let share = 0.3
+    /// The time of one kind of work in one round: the status stays fresh and deletions are noticed while thousands of
+    /// files wait.
+    struct Share {
+        fileprivate static let seconds = 0.3
+        fileprivate let clock: any ServiceClock
+        fileprivate let end: Double
+
+        var isOver: Bool { clock.uptime() >= end }
+    }
+
+    /// Begins now, after the look at what there is to do: that takes long where there is much, must not leave nothing
+    /// for the work itself, and not take more than half of the time.
+    /// - Parameter start: when the look began, in uptime.
+    func share(since start: Double) -> Share {
+        let now = clock.uptime()
+        return Share(clock: clock, end: now + max(Share.seconds, now - start))
+    }
 
     // MARK: Waiting
 

@@ -18,10 +18,17 @@ extension Service {
         where !wanted.contains(name) {
             try FileManager.default.removeItem(at: layout.stagingRoot.appendingPathComponent(name))
         }
+        try removeHalfMadeCopies(layout)
+        try? FileManager.default.removeItem(at: layout.state.appendingPathComponent("check", isDirectory: true))
+        try ledger.setPause(nil)
+    }
+
+    /// Copies that a kill cut off, or that a failing disk let be neither finished nor removed. Between two rounds of the
+    /// loop none is under way.
+    static func removeHalfMadeCopies(_ layout: ServiceLayout) throws {
         for name in try FileManager.default.contentsOfDirectory(atPath: layout.snapshots.path) where name.hasPrefix(".")
         {
             unlink(layout.snapshot(name).path)
         }
-        try ledger.setPause(nil)
     }
 }

@@ -29,9 +29,10 @@ extension Service {
         try pool.stop()
         watching.stop()
         // Whatever was handed in at the last moment.
-        guarded("publishing") { try publishRendered() }
+        guarded("publishing") { try publishRendered(all: true) }
         guarded("log") { try logFailures() }
         guarded("returning inputs") { try returnInputs() }
+        guarded("copies") { try Self.removeHalfMadeCopies(layout) }
         guarded("status") { try writeStatus(isRunning: false) }
     }
 

@@ -10,7 +10,6 @@ public final class Service {
     var options: ServiceOptions
     let ledger: any Ledger
     let models: ModelCatalogue
-    let inspector: any ImageInspecting
     let inspections: InspectionDesk
     let filmReader: (any FilmMetadataReading)?
     let clock: any ServiceClock
@@ -48,6 +47,10 @@ public final class Service {
     var nextRules = 0.0
     var nextSpaceCheck = 0.0
     var nextHousekeeping = 0.0
+    /// The ledger's revision at which it held nothing for the loop to do; nil while it does.
+    var idleRevision: LedgerRevision?
+    /// The ledger's side of the status, as it was at a revision.
+    var ledgerSide: (revision: LedgerRevision, side: ServiceStatus.LedgerSide)?
     var isDraining = false
     /// Gathered files were left for the next round.
     var hasMoreToAccept = false
@@ -77,7 +80,6 @@ public final class Service {
         self.layout = layout
         self.options = options
         self.models = models
-        self.inspector = inspector
         inspections = InspectionDesk(inspector: inspector)
         self.filmReader = filmReader
         self.clock = clock

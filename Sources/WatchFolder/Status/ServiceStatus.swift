@@ -58,23 +58,30 @@ extension ServiceStatus {
     static let listedQueue = 200
     static let listedFinished = 50
 
-    /// Reads the ledger's side of the status.
-    static func read(
-        ledger: any Ledger, at now: Date, waiting: [Waiting], notices: [String], pause: String?, isRunning: Bool
-    ) throws -> ServiceStatus {
-        let jobs = try ledger.jobs(in: [.queued, .running, .rendered, .publishing])
-        let queue = jobs.filter { $0.state == .queued }.sorted {
-            let (left, right) = ($0.settings?.priority.value ?? 0, $1.settings?.priority.value ?? 0)
-            return left != right ? left > right : $0.createdAt < $1.createdAt
+    /// What the ledger tells.
+    struct LedgerSide {
+        var running: [Active]
+        var queued: [Active]
+        var finished: [Finished]
+        var counts: [String: Int]
+
+        init(_ ledger: any Ledger, at now: Date) throws {
+            running = try ledger.jobs(in: [.running, .rendered, .publishing]).map { active($0, place: nil, at: now) }
+            queued = try ledger.queue(limit: listedQueue).enumerated().map { active($1, place: $0 + 1, at: now) }
+            finished = try ledger.recentlyFinished(limit: listedFinished).map(ServiceStatus.finished)
+            counts = Dictionary(uniqueKeysWithValues: try ledger.counts().map { ($0.key.rawValue, $0.value) })
         }
-        let counts = try ledger.counts()
-        return ServiceStatus(
-            writtenAt: now, isRunning: isRunning, pause: pause, notices: notices,
-            running: jobs.filter { $0.state != .queued }.map { active($0, place: nil, at: now) },
-            queued: queue.prefix(listedQueue).enumerated().map { active($1, place: $0 + 1, at: now) },
-            waiting: waiting,
-            finished: try ledger.recentlyFinished(limit: listedFinished).map(finished),
-            counts: Dictionary(uniqueKeysWithValues: counts.map { ($0.key.rawValue, $0.value) }))
+
+        /// Whether it may read otherwise later although the ledger is the same: times run, retries fall due.
+        var changesWithTime: Bool { !running.isEmpty || queued.contains { $0.retryAt != nil } }
+    }
+
+    init(
+        _ side: LedgerSide, at now: Date, waiting: [Waiting], notices: [String], pause: String?, isRunning: Bool
+    ) {
+        self.init(
+            writtenAt: now, isRunning: isRunning, pause: pause, notices: notices, running: side.running,
+            queued: side.queued, waiting: waiting, finished: side.finished, counts: side.counts)
     }
 
     private static func active(_ job: JobRecord, place: Int?, at now: Date) -> Active {

@@ -69,12 +69,13 @@ final class WorkerPool {
     }
 
     /// Reaps the dead, ends what they held, stops the hung, starts what is missing.
-    func supervise() throws {
+    /// - Parameter hasClaims: false where the ledger is known to hold none.
+    func supervise(hasClaims: Bool) throws {
         for index in slots.indices {
             guard let process = slots[index].process, process.reap() else { continue }
             try bury(process, slot: index)
         }
-        try stopHung()
+        if hasClaims { try stopHung() }
         guard let command, !isDraining else { return }
         for index in slots.indices where slots[index].process == nil && clock.uptime() >= slots[index].restartAt {
             generation += 1
