@@ -39,7 +39,7 @@ final class ServiceHost {
         do {
             service = try Service(
                 layout: configuration.layout, options: options, models: configuration.catalogue(library),
-                inspector: PictureInspector(), filmReader: FilmReader(),
+                inspector: InputInspector(), filmReader: FilmReader(),
                 workers: .processes(Self.workerCommand(option, configuration), count: configuration.engine.workers),
                 programVersion: ProgramVersion.current, utcOffset: TimeZone.current.secondsFromGMT())
         } catch let error as ServiceError {

@@ -78,12 +78,17 @@ public final class FakeEngine: VideoGenerating {
 
 /// Pictures of the tests: `IMG` + anything + `END` is complete, without the end incomplete, anything else broken.
 /// `IMG trouble <path>;` cannot be looked at for as long as there is a file at that path, and `IMG slow <path>;` takes
-/// until it is gone.
-public struct FakeInspector: ImageInspecting {
+/// until it is gone. Sounds begin with `sound`.
+public struct FakeInspector: InputInspecting {
     public init() {}
 
-    public func inspect(_ snapshot: URL) -> ImageVerdict {
-        guard let bytes = try? Data(contentsOf: snapshot) else { return .incomplete }
+    public func inspect(_ snapshot: URL, as medium: InputMedium) -> InputVerdict {
+        guard let bytes = try? Data(contentsOf: snapshot) else { return .incomplete("it is gone") }
+        if medium == .sound {
+            return bytes.starts(with: Data("sound".utf8))
+                ? .complete
+                : .broken(ServiceError(.badInput, "This is no sound.", hint: "Save it as WAV, M4A or MP3."))
+        }
         guard bytes.starts(with: Data("IMG".utf8)) else {
             return .broken(ServiceError(.badInput, "This is no picture.", hint: "Save it as JPEG or PNG."))
         }
@@ -97,7 +102,7 @@ public struct FakeInspector: ImageInspecting {
         if let obstacle = text.firstMatch(of: /slow ([^;]+);/)?.1 {
             while FileManager.default.fileExists(atPath: String(obstacle)) { usleep(5_000) }
         }
-        return bytes.suffix(3) == Data("END".utf8) ? .complete(width: 64, height: 64) : .incomplete
+        return bytes.suffix(3) == Data("END".utf8) ? .complete : .incomplete("the picture ends in the middle")
     }
 }
 

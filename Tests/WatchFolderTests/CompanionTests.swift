@@ -140,6 +140,17 @@ struct CompanionTests {
         #expect(folder.exists("inbox/_done/cat.m4a"))
     }
 
+    @Test("what is no sound is returned with a text, and says so before anything is made")
+    func brokenSound() throws {
+        let folder = try FolderHarness()
+        try folder.drop("cat.wav", "noise")
+        try folder.drop("cat.prompt", "a cat")
+        try folder.until("returned") { folder.exists("inbox/_failed/cat.wav.ERROR.txt") }
+        #expect(
+            folder.text("inbox/_failed/cat.wav.ERROR.txt").hasPrefix("cat.wav: This is no sound.\r\nSave it as WAV"))
+        #expect(folder.outputs().isEmpty)
+    }
+
     @Test("a film with sound dropped back is made with its sound again, or says that it is gone")
     func soundAgain() throws {
         let folder = try FolderHarness()

@@ -48,7 +48,7 @@ extension InboxView {
                     }
                 }
                 let verdict = try Self.examine(name, copy: copy) {
-                    desk.verdict(on: layout.snapshot($0), within: Self.patience)
+                    desk.verdict(on: layout.snapshot($0), as: $1, within: Self.patience)
                 }
                 if verdict == .complete { snapshot = copy }
                 return verdict
@@ -61,23 +61,28 @@ extension InboxView {
         }
     }
 
-    /// How long one look waits for the decode of a picture, in seconds; nearly all are done by then.
+    /// How long one look waits for a decode on trial, in seconds; nearly all are done by then.
     static let patience = 0.25
 
     /// Whether the copy of a settled file is whole.
     ///
     /// - Parameter inspect: the verdict on the copy with this digest; nil while it is still being tried.
     static func examine(
-        _ name: DropName, copy: Snapshot, inspect: (String) -> ImageVerdict?
+        _ name: DropName, copy: Snapshot, inspect: (String, InputMedium) -> InputVerdict?
     ) throws -> Completeness {
-        guard name.kind == .image else { return .complete }
-        switch inspect(copy.sha256) {
+        let medium: InputMedium
+        switch name.kind {
+        case .image: medium = .picture
+        case .audio: medium = .sound
+        default: return .complete
+        }
+        switch inspect(copy.sha256, medium) {
         case nil: return .undecided
         case .complete: return .complete
-        case .incomplete: return .incomplete(reason: "the picture ends in the middle")
+        case .incomplete(let reason): return .incomplete(reason: reason)
         case .broken(let error):
             if error.code == .noSpace { throw error }
-            // The host's trouble, not the picture's: another look, until the time for incomplete files is over.
+            // The host's trouble, not the file's: another look, until the time for incomplete files is over.
             if error.code.isRetryable { return .incomplete(reason: error.message) }
             return .broken(reason: error.message, hint: error.hint)
         }

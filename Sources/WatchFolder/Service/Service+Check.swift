@@ -123,7 +123,7 @@ extension Service {
             }
             checks.keep(copy, of: path, for: group)
             let verdict = try InboxView.examine(name, copy: copy) {
-                inspections.verdict(on: desk.snapshot($0), within: InboxView.patience)
+                inspections.verdict(on: desk.snapshot($0), as: $1, within: InboxView.patience)
             }
             switch verdict {
             case .complete: break

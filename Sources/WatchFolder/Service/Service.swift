@@ -61,14 +61,14 @@ public final class Service {
     ///
     /// - Parameters:
     ///   - models: what rules are checked against.
-    ///   - inspector: decodes pictures on trial.
+    ///   - inspector: decodes pictures and sounds on trial.
     ///   - filmReader: reads the `dropreel` key of an MP4; nil refuses MP4s dropped back.
     ///   - programVersion: for the logs.
     ///   - utcOffset: seconds east of Greenwich of the clock that names and STATUS.txt show.
     ///   - calls: the state-changing system calls of publishing; tests put failures in their place.
     /// - Throws: `ServiceError` of code `configuration` when a folder cannot be used or another service runs.
     public init(
-        layout: ServiceLayout, options: ServiceOptions, models: ModelCatalogue, inspector: any ImageInspecting,
+        layout: ServiceLayout, options: ServiceOptions, models: ModelCatalogue, inspector: any InputInspecting,
         filmReader: (any FilmMetadataReading)? = nil, workers: WorkerSupply, programVersion: String, utcOffset: Int = 0,
         clock: any ServiceClock = SystemClock(), calls: SystemCalls = .kernel,
         logger: Logger = Logger(label: "dropreel.service")

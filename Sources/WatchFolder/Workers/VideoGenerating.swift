@@ -115,18 +115,23 @@ public protocol VideoGenerating: AnyObject {
     ) throws -> RenderOutcome
 }
 
-/// Whether a picture can be used.
-public enum ImageVerdict: Sendable, Hashable {
-    case complete(width: Int, height: Int)
-    /// Cut short: it may still be arriving.
-    case incomplete
+/// What is decoded on trial before it is taken.
+public enum InputMedium: Sendable, Hashable {
+    case picture, sound
+}
+
+/// Whether a picture or a sound can be used.
+public enum InputVerdict: Sendable, Hashable {
+    case complete
+    /// Cut short, for this reason: it may still be arriving.
+    case incomplete(String)
     case broken(ServiceError)
 }
 
-/// Decodes pictures on trial; given by the executable, over `Media`.
-public protocol ImageInspecting: Sendable {
-    /// Decodes the whole picture within the limits on size and memory.
-    func inspect(_ snapshot: URL) -> ImageVerdict
+/// Decodes pictures and sounds on trial; given by the executable, over `Media`.
+public protocol InputInspecting: Sendable {
+    /// Decodes the whole picture, or as much of a sound as films need, within the limits on size and memory.
+    func inspect(_ snapshot: URL, as medium: InputMedium) -> InputVerdict
 }
 
 /// Reads the `dropreel` key of an MP4 of ours; given by the executable, over `Media`.
