@@ -161,7 +161,11 @@ var tests: [Target] {
             name: "CSMBClient", path: "Tests/CSMBClient", pkgConfig: "smbclient",
             providers: [.apt(["libsmbclient-dev"])]),
         test(
-            "SambaTests", ["WatchFolder", "Rules", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher"]),
+            "SambaTests",
+            [
+                "WatchFolder", "Rules", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         test("DropreelTests", ["dropreel", "Generation", "Media", "Rules", "WatchFolder"]),
     ]
 }

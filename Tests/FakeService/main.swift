@@ -39,6 +39,11 @@ do {
         try loop.run()
     default:
         var options = ServiceOptions.quick
+        if let watcher = ProcessInfo.processInfo.environment["FAKE_WATCHER"] {
+            // As the service behaves without a configuration.
+            options = ServiceOptions()
+            options.watcherExecutable = watcher
+        }
         options.heartbeatTimeout = 5
         options.jobTimeout = 2
         if let quiet = ProcessInfo.processInfo.environment["FAKE_QUIET_WITHOUT_LEASE"].flatMap(Double.init) {

@@ -44,7 +44,7 @@ public protocol Ledger: AnyObject, Sendable {
     // MARK: Publishing
 
     /// Jobs in any of the states, oldest first.
-    func jobs(in states: Set<JobState>) throws -> [JobRecord]
+    func jobs(in states: Set<JobState>, limit: Int) throws -> [JobRecord]
     func job(_ id: JobID) throws -> JobRecord?
     /// Queued jobs in the order in which they are to be made, as far as that does not depend on a worker.
     func queue(limit: Int) throws -> [JobRecord]
@@ -94,6 +94,11 @@ public protocol Ledger: AnyObject, Sendable {
     func recall(key: String) throws -> [PublishedMemory]
     /// When this ledger was rebuilt, if it was.
     func rebuiltAt() throws -> Date?
+}
+
+extension Ledger {
+    /// All jobs in any of the states, oldest first.
+    func jobs(in states: Set<JobState>) throws -> [JobRecord] { try jobs(in: states, limit: -1) }
 }
 
 /// A state of the ledger, as far as it can be told from another one.

@@ -2,10 +2,11 @@ import Foundation
 import GRDB
 
 extension SQLiteLedger {
-    public func jobs(in states: Set<JobState>) throws -> [JobRecord] {
+    public func jobs(in states: Set<JobState>, limit: Int) throws -> [JobRecord] {
         let list = states.map { "'\($0.rawValue)'" }.sorted().joined(separator: ", ")
         return try read { db in
-            try Self.fetchJobs(db, "WHERE job.state IN (\(list)) ORDER BY createdAt, \"drop\", ordinal")
+            try Self.fetchJobs(
+                db, "WHERE job.state IN (\(list)) ORDER BY createdAt, \"drop\", ordinal LIMIT ?", [limit])
         }
     }
 

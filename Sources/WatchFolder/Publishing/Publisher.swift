@@ -12,6 +12,7 @@ struct Publisher {
     var clock: any ServiceClock
     var files: DurableFiles
     var names = FolderNames()
+    var logTail = LogTail()
     var programVersion: String
     /// Seconds east of Greenwich of the clock that names show.
     var utcOffset: Int
@@ -215,7 +216,7 @@ struct Publisher {
     func appendLog(_ record: JSONValue, id: JobID) throws {
         try LogFile(
             path: layout.outbox.appendingPathComponent("log.jsonl").path, files: files,
-            staging: layout.stagingRoot.path
+            staging: layout.stagingRoot.path, tail: logTail
         ).append(record, id: id)
     }
 

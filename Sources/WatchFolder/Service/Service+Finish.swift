@@ -7,10 +7,16 @@ extension Service {
     /// - Parameter all: whether it may take as long as it takes.
     func publishRendered(all: Bool = false) throws {
         let start = clock.uptime()
-        let waiting = try ledger.jobs(in: [.rendered, .publishing])
+        hasMoreToPublish = false
+        let waiting = try ledger.jobs(in: [.rendered, .publishing], limit: all ? -1 : Self.publishedAtOnce)
         guard !waiting.isEmpty else { return }
         let share = share(since: start)
-        for job in waiting where all || !share.isOver {
+        for (index, job) in waiting.enumerated() {
+            if !all, share.isOver {
+                hasMoreToPublish = true
+                return
+            }
+            if index + 1 == Self.publishedAtOnce { hasMoreToPublish = true }
             guard let drop = try ledger.drop(job.drop), drop.state == .open else { continue }
             do {
                 try publisher.publish(job, of: drop)
@@ -30,6 +36,9 @@ extension Service {
             nextStatus = 0
         }
     }
+
+    /// Results looked at in one round.
+    private static let publishedAtOnce = 50
 
     private func reject(_ job: JobRecord, _ error: ServiceError) throws {
         // Cancelled between the look and the record: nothing is published, nothing is wrong.

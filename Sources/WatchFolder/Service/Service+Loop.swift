@@ -105,7 +105,7 @@ extension Service {
         var next = min(nextStatus, nextRules, nextFullScan)
         if let due = checks.due(at: now, quiet: options.quietPeriod).next { next = min(next, due) }
         if let settled = view.settling.nextDeadline { next = min(next, settled) }
-        if hasMoreToAccept { next = now }
+        if pause == nil, hasMoreToAccept || hasMoreToPublish { next = now }
         if !view.missing.isEmpty { next = min(next, now + Self.renameGrace / 2) }
         for (path, since) in view.readySince where waitReasons[path] != nil {
             let due = since + options.pairWait

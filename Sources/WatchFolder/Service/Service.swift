@@ -17,6 +17,7 @@ public final class Service {
     let files: DurableFiles
     /// What folders hold, of those that results and inputs are put into.
     let folderNames = FolderNames()
+    let logTail = LogTail()
     let programVersion: String
     let utcOffset: Int
     let wake: WakePipe
@@ -54,6 +55,8 @@ public final class Service {
     var isDraining = false
     /// Gathered files were left for the next round.
     var hasMoreToAccept = false
+    /// Results were left for the next round.
+    var hasMoreToPublish = false
     /// Why nothing is taken in or published now, if so.
     var pause: String?
 
@@ -122,7 +125,7 @@ public final class Service {
 
     var publisher: Publisher {
         Publisher(
-            layout: layout, ledger: ledger, clock: clock, files: files, names: folderNames,
+            layout: layout, ledger: ledger, clock: clock, files: files, names: folderNames, logTail: logTail,
             programVersion: programVersion, utcOffset: utcOffset)
     }
 

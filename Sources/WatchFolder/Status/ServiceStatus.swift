@@ -54,6 +54,8 @@ public struct ServiceStatus: Codable, Sendable, Hashable {
 }
 
 extension ServiceStatus {
+    /// Jobs under way that are listed; more than workers only while results come faster than they can be published.
+    static let listedRunning = 100
     /// Queued jobs listed by name; the rest is counted.
     static let listedQueue = 200
     static let listedFinished = 50
@@ -66,7 +68,9 @@ extension ServiceStatus {
         var counts: [String: Int]
 
         init(_ ledger: any Ledger, at now: Date) throws {
-            running = try ledger.jobs(in: [.running, .rendered, .publishing]).map { active($0, place: nil, at: now) }
+            running = try ledger.jobs(in: [.running, .rendered, .publishing], limit: listedRunning).map {
+                active($0, place: nil, at: now)
+            }
             queued = try ledger.queue(limit: listedQueue).enumerated().map { active($1, place: $0 + 1, at: now) }
             finished = try ledger.recentlyFinished(limit: listedFinished).map(ServiceStatus.finished)
             counts = Dictionary(uniqueKeysWithValues: try ledger.counts().map { ($0.key.rawValue, $0.value) })
