@@ -61,19 +61,11 @@ public struct DropName: Hashable, Sendable {
         "webp", "heic", "heif", "avif", "gif", "bmp", "tif", "tiff", "jxl", "jp2", "svg", "psd", "raw", "dng", "jfif",
     ]
 
-    /// The film's stem of `<stem>_<mode>_<seed>_<Model>_<YYYYMMDD_HHMMSS>[_<number>]_sheet`; nil for other names.
-    private static func filmStem(ofSheet stem: String) -> String? {
+    /// The base of the film's name, for the name of its contact sheet; nil for other names.
+    private static func film(ofSheet stem: String) -> String? {
         guard NameKey.fold(stem).hasSuffix("_sheet") else { return nil }
         let film = String(stem.unicodeScalars.dropLast("_sheet".unicodeScalars.count))
-        var parts = film.split(separator: "_", omittingEmptySubsequences: false)
-        func isNumber(_ part: Substring?, _ count: ClosedRange<Int>) -> Bool {
-            part.map { count.contains($0.utf8.count) && $0.utf8.allSatisfy { (48...57).contains($0) } } ?? false
-        }
-        if isNumber(parts.last, 1...5) { parts.removeLast() }
-        guard parts.count >= 6, isNumber(parts.last, 6...6), isNumber(parts.dropLast().last, 8...8),
-            parts.contains(where: { GenerationMode(rawValue: String($0)) != nil })
-        else { return nil }
-        return film
+        return OutputName.stem(ofFilm: film) == nil ? nil : film
     }
 
     private static func classify(_ name: String) -> (Kind, String) {
@@ -89,7 +81,7 @@ public struct DropName: Hashable, Sendable {
             if stem.isEmpty {
                 return (.unsupported(reason: "the name has nothing before \(suffix); give the file a name"), name)
             }
-            if kind == .image, let film = filmStem(ofSheet: stem) { return (.contactSheet, film) }
+            if kind == .image, let film = film(ofSheet: stem) { return (.contactSheet, film) }
             return (kind, stem)
         }
         let parts = key.split(separator: ".", omittingEmptySubsequences: false)

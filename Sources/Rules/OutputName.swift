@@ -33,6 +33,23 @@ public struct OutputName: Hashable, Sendable {
         "\(base(attempt: attempt)).\(ext)"
     }
 
+    /// The stem that a film's name begins with: `cat` of `cat_t2v_42_Wan2_1_1_3B_20251224_153000_2`; nil for other names.
+    public static func stem(ofFilm base: String) -> String? {
+        var parts = base.split(separator: "_", omittingEmptySubsequences: false)
+        func isNumber(_ part: Substring?, _ count: ClosedRange<Int>) -> Bool {
+            part.map { count.contains($0.utf8.count) && $0.utf8.allSatisfy { (48...57).contains($0) } } ?? false
+        }
+        if isNumber(parts.last, 1...5) { parts.removeLast() }
+        guard isNumber(parts.last, 6...6), isNumber(parts.dropLast().last, 8...8) else { return nil }
+        parts.removeLast(2)
+        // Mode, seed, and at least one word of a model; a stem may look like a mode as well.
+        let place = parts.indices.dropLast(2).last {
+            GenerationMode(rawValue: String(parts[$0])) != nil && isNumber(parts[$0 + 1], 1...20)
+        }
+        guard let place, place > 0 else { return nil }
+        return parts[..<place].joined(separator: "_")
+    }
+
     /// `Wan2.1-1.3B` -> `Wan2_1_1_3B`.
     public static func tag(_ model: String) -> String {
         let scalars = model.unicodeScalars.map { scalar -> Character in

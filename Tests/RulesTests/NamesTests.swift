@@ -97,4 +97,22 @@ struct NamesTests {
         #expect(name.fileName("json", attempt: 2) == "cat_t2v_42_Wan2_1_1_3B_20251224_153000_2.json")
         #expect(OutputName.stamp(1_766_590_200 + 9 * 3600) == "20251225_003000")
     }
+
+    @Test("the stem of a film's name, and no other name's")
+    func filmStem() {
+        for (base, stem) in [
+            ("cat_t2v_42_Wan2_1_1_3B_20251224_153000", "cat"), ("cat_t2v_42_Wan2_1_1_3B_20251224_153000_2", "cat"),
+            ("a_b_i2v_18446744073709551615_M_20251224_153000", "a_b"),
+            ("t2v_1_cat_t2v_2_M_20251224_153000", "t2v_1_cat"),
+            ("cat_t2v_1_M_20251224_153000_t2v_2_M_20251225_153000", "cat_t2v_1_M_20251224_153000"),
+        ] {
+            #expect(OutputName.stem(ofFilm: base) == stem, "\(base)")
+        }
+        for name in [
+            "", "cat", "t2v_42_M_20251224_153000", "cat_t2v_42_20251224_153000", "cat_t2v_x_M_20251224_153000",
+            "cat_T2V_42_M_20251224_153000", "cat_t2v_42_M_20251224_15300", "cat_t2v_42_M_2025122_153000",
+        ] {
+            #expect(OutputName.stem(ofFilm: name) == nil, "\(name)")
+        }
+    }
 }

@@ -261,7 +261,9 @@ struct JobTests {
         let log = folder.outputs(".json")[0]
         try folder.drop("final/" + log, folder.text("outbox/" + log))
         try folder.until("again") { folder.outputs(".json", in: "final").count == 1 }
-        let record = try folder.record("final/" + folder.outputs(".json", in: "final")[0])
+        let again = folder.outputs(".json", in: "final")[0]
+        #expect(again.hasPrefix("cat_i2v_1234_Fake_I2V_") && again.split(separator: "_").count == 7)
+        let record = try folder.record("final/" + again)
         #expect(record["seed"] == .integer(1234))
         #expect(record["mode"]?.stringValue == "i2v")
         #expect(record["prompt"]?.objectValue?["given"]?.stringValue == "a cat")

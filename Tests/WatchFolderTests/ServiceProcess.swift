@@ -24,8 +24,11 @@ final class ServiceProcess {
         try? FileManager.default.removeItem(at: messages)
     }
 
-    /// The fixture's executable lies beside the test bundle.
-    static let executable = built("dropreel-fake")
+    /// The fixture's executable lies beside the test bundle, or, as a release build, in `DROPREEL_PROGRAMS`.
+    static let executable =
+        ProcessInfo.processInfo.environment["DROPREEL_PROGRAMS"].map {
+            URL(fileURLWithPath: $0).appendingPathComponent("dropreel-fake")
+        } ?? built("dropreel-fake")
 
     static func built(_ name: String) -> URL {
         var folder =

@@ -51,6 +51,14 @@ public struct InputRecord: Hashable, Sendable, Codable {
     }
 }
 
+extension DropRecord {
+    /// What the names of its films begin with: a film that is run again keeps the stem it had, and gets no second tail.
+    var outputStem: String {
+        let isRerun = inputs.contains { $0.role == .film || $0.role == .filmLog }
+        return isRerun ? OutputName.stem(ofFilm: stem) ?? stem : stem
+    }
+}
+
 /// What was accepted at once: one or two files and the jobs they make.
 public struct DropRecord: Hashable, Sendable, Codable {
     public enum State: String, Codable, Sendable {

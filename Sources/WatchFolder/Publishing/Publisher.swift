@@ -106,7 +106,7 @@ struct Publisher {
                 throw error
             }
         }
-        publication.base = try freeName(job, stem: drop.stem, folder: folder, at: started)
+        publication.base = try freeName(job, stem: drop.outputStem, folder: folder, at: started)
         return try fix(publication, job: job, drop: drop, staging: staging)
     }
 
@@ -136,7 +136,7 @@ struct Publisher {
             } catch is NameTaken {
                 // Somebody made a file of that name meanwhile: what went ahead of it comes back.
                 takeBack(ahead, from: folder, to: staging)
-                publication.base = try freeName(job, stem: drop.stem, folder: folder, at: publication.startedAt)
+                publication.base = try freeName(job, stem: drop.outputStem, folder: folder, at: publication.startedAt)
                 publication = try fix(publication, job: job, drop: drop, staging: staging)
             }
         }
