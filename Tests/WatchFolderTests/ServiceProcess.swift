@@ -10,8 +10,9 @@ final class ServiceProcess {
     /// As of waitpid, of the last process that ended.
     private(set) var exitStatus: Int32 = 0
 
-    init() {
-        root = FileManager.default.temporaryDirectory.appendingPathComponent("service-\(UUID().uuidString)")
+    /// - Parameter folder: one that exists; removed at the end as a fresh one is.
+    init(on folder: URL? = nil) {
+        root = folder ?? FileManager.default.temporaryDirectory.appendingPathComponent("service-\(UUID().uuidString)")
         for name in ["inbox", "outbox", "rules", "state"] {
             try? FileManager.default.createDirectory(
                 at: root.appendingPathComponent(name), withIntermediateDirectories: true)
