@@ -6,7 +6,7 @@ SWIFT ?= swift
 help:
 	@echo "make demo     install what is missing, build, make two videos with the embedded model"
 	@echo "make test     install what is missing, build, run the whole test suite"
-	@echo "make test-faults  kills and failing calls on purpose, in full (an hour or more)"
+	@echo "make test-faults  kills and failing calls on purpose, in full (several hours)"
 	@echo "make release  build the release binaries (.build/release/dropreel)"
 	@echo "make lint     check the formatting;  make format  applies it"
 

@@ -107,7 +107,9 @@ extension ServiceError {
         if let posix = error as? POSIXError { return posix.code.rawValue }
         guard let cocoa = error as? CocoaError else { return nil }
         if cocoa.code == .fileWriteOutOfSpace { return ENOSPC }
-        return (cocoa.underlying as? POSIXError)?.code.rawValue
+        if let posix = cocoa.underlying as? POSIXError { return posix.code.rawValue }
+        guard let underlying = cocoa.underlying as NSError?, underlying.domain == NSPOSIXErrorDomain else { return nil }
+        return Int32(underlying.code)
     }
 
     /// Any error as one of ours.

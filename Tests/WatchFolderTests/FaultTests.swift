@@ -129,6 +129,41 @@ struct FaultTests {
         }
     }
 
+    @Test("behaviour 16: data whose sync failed is never synced again, new data under its name or number is")
+    func suspectData() throws {
+        let count = Atomic<Int>(0)
+        let calls = SystemCalls.with { calls in
+            calls.fsync = { descriptor in
+                guard count.wrappingAdd(1, ordering: .relaxed).newValue == 1 else { return fsync(descriptor) }
+                errno = EIO
+                return -1
+            }
+        }
+        let files = DurableFiles(calls: calls)
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("film-\(UUID().uuidString)").path
+        defer { unlink(path) }
+        try Data("film".utf8).write(to: URL(fileURLWithPath: path))
+        for _ in 0..<3 { #expect(throws: ServiceError.self) { try files.syncFile(path) } }
+        #expect(count.load(ordering: .relaxed) == 1)
+        var times = [timespec(tv_sec: 1, tv_nsec: 0), timespec(tv_sec: 1, tv_nsec: 0)]
+        #expect(utimensat(AT_FDCWD, path, &times, 0) == 0)
+        try files.syncFile(path)
+        #expect(count.load(ordering: .relaxed) == 2)
+    }
+
+    @Test("what the system says inside Foundation's errors decides about another attempt")
+    func wrappedErrors() throws {
+        for (number, code) in [
+            (EIO, ServiceError.Code.storage), (EINTR, .storage), (EMFILE, .storage), (ENOSPC, .noSpace),
+            (EDQUOT, .noSpace), (ENOENT, .unexpected),
+        ] {
+            let cause = NSError(domain: NSPOSIXErrorDomain, code: Int(number))
+            let error = NSError(domain: NSCocoaErrorDomain, code: 512, userInfo: [NSUnderlyingErrorKey: cause])
+            #expect(ServiceError.wrapping(error).code == code, "\(number)")
+        }
+        #expect(ServiceError.wrapping(CocoaError(.fileWriteOutOfSpace)).code == .noSpace)
+    }
+
     @Test("a name taken by somebody else is not overwritten: the film takes the next one")
     func nameCollision() throws {
         let folder = try FolderHarness()

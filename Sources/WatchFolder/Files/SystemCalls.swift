@@ -88,9 +88,15 @@ struct DurableFiles: Sendable {
     /// Whether a sync of this file failed before: it may not be trusted, nor synced again, and has to be written anew.
     func isSuspect(_ descriptor: Int32) -> Bool { suspects.contains(descriptor) }
 
+    /// - Throws: without another sync, where one of this very data failed before.
     func syncFile(_ path: String) throws {
         let descriptor = try open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         defer { close(descriptor) }
+        guard !suspects.containsUnchanged(descriptor) else {
+            throw ServiceError(
+                .storage, "\(Self.name(path)) could not be put on the disk before.",
+                hint: "It is made again; check the disk if this repeats.")
+        }
         try sync(descriptor, name: Self.name(path))
     }
 
@@ -126,28 +132,45 @@ struct DurableFiles: Sendable {
     }
 }
 
-/// Regular files of which a sync failed, by device and inode. An inode number that is used again costs one copy.
+/// Regular files of which a sync failed, by device and inode, with the time of their content. An inode number that is
+/// used again costs one copy.
 private final class SuspectFiles: Sendable {
     private struct Place: Hashable {
         var device: dev_t
         var inode: ino_t
     }
 
-    private let places = Mutex<Set<Place>>([])
+    private struct Content: Equatable {
+        var size: off_t
+        var seconds: Int
+        var nanoseconds: Int
+    }
+
+    private let places = Mutex<[Place: Content]>([:])
 
     func add(_ descriptor: Int32) {
-        guard let place = Self.place(descriptor) else { return }
-        places.withLock { _ = $0.insert(place) }
+        guard let (place, content) = Self.look(descriptor) else { return }
+        places.withLock { $0[place] = content }
     }
 
     func contains(_ descriptor: Int32) -> Bool {
-        guard let place = Self.place(descriptor) else { return false }
-        return places.withLock { $0.contains(place) }
+        guard let (place, _) = Self.look(descriptor) else { return false }
+        return places.withLock { $0[place] != nil }
     }
 
-    private static func place(_ descriptor: Int32) -> Place? {
+    /// Whether it holds what it held when its sync failed: not another file that got the number, nor new data.
+    func containsUnchanged(_ descriptor: Int32) -> Bool {
+        guard let (place, content) = Self.look(descriptor) else { return false }
+        return places.withLock { $0[place] == content }
+    }
+
+    private static func look(_ descriptor: Int32) -> (Place, Content)? {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return Place(device: status.st_dev, inode: status.st_ino)
+        return (
+            Place(device: status.st_dev, inode: status.st_ino),
+            Content(
+                size: status.st_size, seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+        )
     }
 }

@@ -110,8 +110,11 @@ struct InboxView {
             }
         }
         var changes: [Change] = []
-        let absent = (recursive ? Set(known.entries.keys.filter(isHere)) : known.paths(in: folder))
-            .filter { found.files[$0] == nil }
+        let isAbsent: (RelativePath) -> Bool = { found.files[$0] == nil }
+        let absent: [RelativePath] =
+            recursive
+            ? known.entries.keys.lazy.filter { isHere($0) && isAbsent($0) }.map { $0 }
+            : known.paths(in: folder).filter(isAbsent)
         for path in absent {
             if let index = fresh.firstIndex(where: { isRename(of: path, to: $0) }) {
                 changes.append(.renamed(from: path, to: fresh.remove(at: index)))

@@ -20,8 +20,8 @@ struct KnownInputs {
 
     private(set) var entries: [RelativePath: Entry] = [:]
     private var byFolder: [RelativePath: Set<RelativePath>] = [:]
-    private var byGroup: [Group: Set<RelativePath>] = [:]
-    private var byDrop: [JobID: Set<RelativePath>] = [:]
+    private var byGroup: [Group: FewPaths] = [:]
+    private var byDrop: [JobID: FewPaths] = [:]
 
     init() {}
 
@@ -32,7 +32,7 @@ struct KnownInputs {
                 insert(input, drop: drop.id, isWaiting: true)
             }
         }
-        for (drop, input) in try ledger.keptInputs() { insert(input, drop: drop, isWaiting: false) }
+        try ledger.forEachKeptInput { insert($1, drop: $0, isWaiting: false) }
     }
 
     subscript(path: RelativePath) -> Entry? { entries[path] }
@@ -45,8 +45,8 @@ struct KnownInputs {
             drop: drop, role: input.role, identity: input.identity, sha256: input.sha256, isWaiting: isWaiting,
             stemKey: key)
         byFolder[path.parent, default: []].insert(path)
-        byGroup[Group(folder: path.parent, stemKey: key), default: []].insert(path)
-        byDrop[drop, default: []].insert(path)
+        byGroup[Group(folder: path.parent, stemKey: key), default: .empty].insert(path)
+        byDrop[drop, default: .empty].insert(path)
     }
 
     mutating func remove(_ path: RelativePath) {
@@ -66,7 +66,32 @@ struct KnownInputs {
 
     func paths(in folder: RelativePath) -> Set<RelativePath> { byFolder[folder] ?? [] }
 
-    func paths(of drop: JobID) -> Set<RelativePath> { byDrop[drop] ?? [] }
+    func paths(of drop: JobID) -> Set<RelativePath> { byDrop[drop]?.all ?? [] }
 
-    func paths(in group: Group) -> Set<RelativePath> { byGroup[group] ?? [] }
+    func paths(in group: Group) -> Set<RelativePath> { byGroup[group]?.all ?? [] }
+}
+
+/// Usually one path: a set for each of hundreds of thousands of files would cost more than everything else.
+private enum FewPaths {
+    case empty
+    case one(RelativePath)
+    case more(Set<RelativePath>)
+
+    var all: Set<RelativePath> {
+        switch self {
+        case .empty: []
+        case .one(let path): [path]
+        case .more(let paths): paths
+        }
+    }
+
+    var isEmpty: Bool { if case .empty = self { true } else { false } }
+
+    mutating func insert(_ path: RelativePath) { self = Self(all.union([path])) }
+
+    mutating func remove(_ path: RelativePath) { self = Self(all.subtracting([path])) }
+
+    private init(_ paths: Set<RelativePath>) {
+        self = paths.count > 1 ? .more(paths) : paths.first.map { .one($0) } ?? .empty
+    }
 }

@@ -15,7 +15,7 @@ public protocol Ledger: AnyObject, Sendable {
     func openDrops() throws -> [DropRecord]
     func drop(_ id: JobID) throws -> DropRecord?
     /// Inputs that stay in the inbox for good (kept and orphaned), with their drops.
-    func keptInputs() throws -> [(drop: JobID, input: InputRecord)]
+    func forEachKeptInput(_ body: (JobID, InputRecord) throws -> Void) throws
     /// A kept file was taken away or replaced: it may be run again.
     func forgetKept(path: String) throws
     /// An input was renamed or merely touched. `stem` replaces the name that outputs will carry.

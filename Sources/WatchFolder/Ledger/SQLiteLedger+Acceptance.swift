@@ -109,12 +109,13 @@ extension SQLiteLedger {
         try read { db in try Self.fetchDrops(db, "WHERE id = ?", [id.text]).first }
     }
 
-    public func keptInputs() throws -> [(drop: JobID, input: InputRecord)] {
+    public func forEachKeptInput(_ body: (JobID, InputRecord) throws -> Void) throws {
         try read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM input WHERE disposition IN ('kept', 'orphaned')").compactMap {
-                row in
-                guard let drop = JobID(row["drop"] as String) else { return nil }
-                return (drop, try Self.inputRecord(row))
+            // One row at a time: somebody who never tidies up has hundreds of thousands.
+            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM input WHERE disposition IN ('kept', 'orphaned')")
+            while let row = try rows.next() {
+                guard let drop = JobID(row["drop"] as String) else { continue }
+                try body(drop, try Self.inputRecord(row))
             }
         }
     }
