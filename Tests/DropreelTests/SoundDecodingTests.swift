@@ -22,7 +22,7 @@ import WatchFolder
 
     @Test func aWorkerGetsTheSoundOfItsOrder() throws {
         for name in ["tone.mp3", "tone.m4a", "alac.m4a"] {
-            let path = goldenFolder.appending(path: "sound/" + name).path
+            let path = goldenFolder.appending(path: "../Sounds/" + name).path
             let sound = try decoder.forRendering { try $0.sound(path: path, frameCount: 48_000) }
             #expect(sound.frameCount == 48_000)
             #expect(sound.samples.prefix(9_600).contains { abs($0) > 0.05 }, "\(name)")
@@ -43,7 +43,7 @@ import WatchFolder
 
     @Test func aHostThatCannotStartTheProcessIsNoFaultOfTheSound() throws {
         let broken = IsolatedDecoder(executable: "/nonexistent")
-        let path = goldenFolder.appending(path: "sound/tone.mp3").path
+        let path = goldenFolder.appending(path: "../Sounds/tone.mp3").path
         let error = #expect(throws: ServiceError.self) {
             try broken.forRendering { try $0.sound(path: path, frameCount: 9) }
         }

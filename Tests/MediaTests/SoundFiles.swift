@@ -4,7 +4,7 @@ import Foundation
 
 /// Sound files, sound and hostile.
 enum SoundFile {
-    static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Golden/sound")
+    static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Sounds")
         .standardized
 
     static func golden(_ name: String) throws -> [UInt8] {

@@ -4,7 +4,7 @@ extension FuzzTarget {
     /// An MP3, an M4A of each codec, and WAVs of three kinds.
     static let sounds: [[UInt8]] = {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(path: "Golden/sound")
+            .deletingLastPathComponent().appending(path: "Sounds")
         let files = ["tone.mp3", "tone.m4a", "alac.m4a"].map { name in
             (try? Data(contentsOf: folder.appending(path: name))).map { [UInt8]($0) } ?? []
         }
