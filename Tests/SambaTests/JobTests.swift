@@ -164,7 +164,10 @@ extension SambaSuite {
             #expect(try share.jobs().count == 23)
             for keeper in keepers {
                 let draft = try share.record("drafts/\(keeper).json")
-                let name = try #require(share.outputs(".json", in: "final").first { $0.hasPrefix(keeper + "_") })
+                // A film that is run again keeps its stem, and gets a tail of its own.
+                let stem = try #require(keeper.split(separator: "_").first)
+                let name = try #require(share.outputs(".json", in: "final").first { $0.hasPrefix(stem + "_t2v_") })
+                #expect(name.split(separator: "_").count == keeper.split(separator: "_").count)
                 let final = try share.record("final/" + name)
                 #expect(final["seed"] == draft["seed"])
                 #expect(final["prompt"]?.objectValue?["given"] == draft["prompt"]?.objectValue?["given"])
