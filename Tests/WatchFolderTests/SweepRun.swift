@@ -68,15 +68,18 @@ struct SweepRun {
         let sampler = OutboxSampler(service.root.appendingPathComponent("outbox"))
         set(point)
         try service.start(workers: 1, environment: plan.environment)
+        // The number of calls varies a little from run to run: one of the last may never come.
+        var finishedAt: Double?
         _ = service.waits(within: 600) {
-            plan.hasStruck || !service.isRunning || (point.mode == .short && isFinished)
+            if finishedAt == nil, isFinished { finishedAt = SystemClock().uptime() }
+            return plan.hasStruck || !service.isRunning || SystemClock().uptime() > (finishedAt ?? .infinity) + 3
         }
         result.wasReached = plan.hasStruck
         result.place = plan.place
         switch point.mode {
         case .killBefore, .killAfter:
             let isService = point.alsoKillsService || plan.place.hasPrefix("service")
-            if isService, !service.waits(within: 300, until: { !service.isRunning }) {
+            if isService, plan.hasStruck, !service.waits(within: 300, until: { !service.isRunning }) {
                 result.violations.append("still running")
             }
             if isService, let recovery = point.recoveryTarget {

@@ -10,7 +10,10 @@ struct SweepTests {
     private typealias Point = SweepRun.Point
 
     /// Checks what a sweep brought, and says how much that was.
-    private func judge(_ what: String, _ points: [Point], _ results: [SweepRun.Result], mayFail: Bool) {
+    /// - Parameter count: calls of an undisturbed run. The last tenth may not come in another one.
+    private func judge(
+        _ what: String, _ points: [Point], _ results: [SweepRun.Result], of count: Int, mayFail: Bool
+    ) {
         for (point, result) in zip(points, results) where !result.violations.isEmpty {
             Issue.record("\(point) (\(result.place)): \(result.violations.joined(separator: "\n"))")
         }
@@ -27,7 +30,7 @@ struct SweepTests {
                 Issue.record("\(point) (\(result.place)): ended as an error: \(result.failure)")
             }
         }
-        for index in points.indices where points[index].mode != .short {
+        for index in points.indices where points[index].mode != .short && points[index].target <= count * 9 / 10 {
             #expect(results[index].wasReached, "\(points[index]) was not reached")
         }
     }
@@ -49,7 +52,7 @@ struct SweepTests {
             points.append(Point(mode: .killBefore, target: target, alsoKillsService: true))
         }
         let results = SweepRun.sweep(points)
-        judge("kill sweep over \(count) calls", points, results, mayFail: false)
+        judge("kill sweep over \(count) calls", points, results, of: count, mayFail: false)
         #expect(results.contains { $0.place.hasPrefix("worker") } || !SweepRun.isLong)
     }
 
@@ -66,7 +69,7 @@ struct SweepTests {
             }
         }
         let results = SweepRun.sweep(points)
-        judge("kill sweep in recovery", points, results, mayFail: false)
+        judge("kill sweep in recovery", points, results, of: count, mayFail: false)
         print("kill sweep in recovery: \(results.count(where: \.wasReachedInRecovery)) killed twice")
     }
 
@@ -113,6 +116,8 @@ struct SweepTests {
                         error: kind.error))
             }
         }
-        judge("fault sweep, \(kind.name), over \(count) calls", points, SweepRun.sweep(points), mayFail: kind.mayFail)
+        judge(
+            "fault sweep, \(kind.name), over \(count) calls", points, SweepRun.sweep(points), of: count,
+            mayFail: kind.mayFail)
     }
 }
