@@ -82,7 +82,7 @@ struct SweepRun {
             if isService, plan.hasStruck, !service.waits(within: 300, until: { !service.isRunning }) {
                 result.violations.append("still running")
             }
-            if isService, let recovery = point.recoveryTarget {
+            if isService, plan.hasStruck, let recovery = point.recoveryTarget {
                 plan.set(.killBefore, calls: .changing, at: recovery, alsoKillsService: true)
                 try service.start(workers: 1, environment: plan.environment)
                 _ = service.waits(within: 300) { !service.isRunning || isFinished }
