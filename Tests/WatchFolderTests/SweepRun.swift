@@ -55,7 +55,8 @@ struct SweepRun {
         if let target {
             plan.set(.killBefore, calls: .changing, at: target, alsoKillsService: true)
             try service.start(workers: 1, environment: plan.environment)
-            _ = service.waits(within: 300) { !service.isRunning }
+            // Where the struck worker did not take it along, it goes a moment later.
+            if !service.waits(within: 10, until: { !service.isRunning }) { service.kill() }
         }
         plan.set(.count, calls: calls)
         try service.start(workers: 1, environment: plan.environment)
@@ -78,6 +79,7 @@ struct SweepRun {
         result.place = plan.place
         switch point.mode {
         case .killBefore, .killAfter:
+            if point.alsoKillsService, !service.waits(within: 10, until: { !service.isRunning }) { service.kill() }
             let isService = point.alsoKillsService || plan.place.hasPrefix("service")
             if isService, plan.hasStruck, !service.waits(within: 300, until: { !service.isRunning }) {
                 result.violations.append("still running")
