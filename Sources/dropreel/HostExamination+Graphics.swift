@@ -67,7 +67,7 @@ extension HostExamination {
                     text: "\(known?.message ?? String(describing: error)); slower kernels of this program do its work",
                     hint: known?.hint))
         }
-        if let folder = KernelCache().folder {
+        if let folder = EngineFactory.kernelCache(configuration).folder {
             findings.append(HostFinding(verdict: .ok, subject: "kernel cache", text: folder.path))
         }
         return findings

@@ -41,7 +41,7 @@ struct Generate: ParsableCommand {
         let seed = job.fixedSeed ?? UInt64.random(in: 0...SettingDefinition.maximumSeed)
         var request = GenerationRequest(job, prompt: job.usedPrompt, image: picture, seed: seed)
         request.noiseDevice = NoiseDevice(configuration.engine)
-        let backend = try EngineFactory.backend(configuration.engine, threads: configuration.engine.threads)
+        let backend = try EngineFactory.backend(configuration, threads: configuration.engine.threads)
         try make(request, with: EngineFactory.generator(library, backend), job: job)
     }
 
