@@ -12,7 +12,8 @@ extension CUDABackend {
         if let bias {
             precondition(bias.dtype == .f32 && (!perQuery || bias.elementCount == heads * queries * keys), "bias")
         }
-        let isTensor = (dim == 64 || dim == 128) && canUseTensorCores([q, k, v, output])
+        if bias == nil, heads == 1, attendByProducts(q, k, v, scale: scale, into: output) { return }
+        let isTensor = (dim == 64 || dim == 128) && scale > 0 && canUseTensorCores([q, k, v, output])
         let problem = KernelAttention(
             q: q.address, k: k.address, v: v.address, out: output.address, bias: bias.address,
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
@@ -20,11 +21,34 @@ extension CUDABackend {
             queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
         if isTensor {
             let rows = queries <= 64 ? 64 : 128
+            let isTall = dim == 128 && rows == 128 && prefersTallWarps
             return launch(
-                .attention, "attend_tensor_\(dim)", grid: ((queries + rows - 1) / rows, heads), threads: rows * 2,
-                shared: (rows + 4 * 64) * dim * 2, problem)
+                .attention, "attend_tensor_\(dim)\(isTall ? "_tall" : "")", grid: ((queries + rows - 1) / rows, heads),
+                threads: isTall ? 128 : rows * 2, shared: (rows + 4 * 64) * dim * 2, problem)
         }
         attendPlainly(problem, heads: heads, kernel: "attend_plain_\(q.dtype)")
+    }
+
+    /// One wide head in bf16 (the VAE's): scores, softmax and sums as three passes, for some queries at a time.
+    private func attendByProducts(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, into output: Tensor) -> Bool {
+        let (queries, keys, dim) = (q.shape[0], k.shape[0], q.shape[2])
+        guard dim > 128, dim % 8 == 0, keys % 8 == 0, scale > 0, canUseTensorCores([q, k, v, output]) else {
+            return false
+        }
+        let values = scratch([dim, keys], .bf16)
+        permute(v.reshaped([keys, dim]), axes: [1, 0], into: values)
+        let rows = min(queries, max(128, (32 << 20) / keys / 128 * 128))
+        let scores = scratch([rows, keys], .f32)
+        let shares = scratch([rows, keys], .bf16)
+        for first in stride(from: 0, to: queries, by: rows) {
+            let count = min(rows, queries - first)
+            let (s, p) = (scores.rows(0..<count), shares.rows(0..<count))
+            let range = first..<first + count
+            product(q.reshaped([queries, dim]).rows(range), k.reshaped([keys, dim]), into: s, KernelEpilogue())
+            launch(.attention, "softmax_rows", grid: (count, 1), threads: 256, s, p, Int32(keys), scale)
+            product(p, values, into: output.reshaped([queries, dim]).rows(range), KernelEpilogue())
+        }
+        return true
     }
 
     /// Any dim up to 700 or so, what shared memory holds.
@@ -38,6 +62,9 @@ extension CUDABackend {
             .attention, kernel, grid: ((queries + rows - 1) / rows, heads), threads: 128, shared: shared, problem,
             Int32(rows))
     }
+
+    /// Where two blocks of 96 KiB fit on a multiprocessor, warps of 32 queries are faster than twice as many of 16.
+    var prefersTallWarps: Bool { device.sharedMemoryPerBlock >= 200 << 10 }
 
     func canUseTensorCores(_ tensors: [Tensor]) -> Bool {
         tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }

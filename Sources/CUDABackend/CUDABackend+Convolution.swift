@@ -54,7 +54,9 @@ extension CUDABackend {
             bias: layer.bias.address, operand: residual.address,
             kind: (residual == nil ? KernelEpilogue.Kind.store : .residual).rawValue)
         let (m, n, k) = (output.elementCount / layer.outputChannels, layer.outputChannels, layer.weight.shape[1])
-        if x.dtype == .bf16, layer.inputChannels % 8 == 0, x.isAligned(16), history?.isAligned(16) ?? true {
+        let frames = x.shape[0] + (history?.shape[0] ?? 0) + layer.kernel.t
+        let isSmall = frames * x.shape[1] * x.shape[2] * x.shape[3] < 1 << 31 && layer.kernel.h * layer.kernel.w <= 32
+        if x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16), history?.isAligned(16) ?? true {
             let width = n <= 32 ? 32 : 96
             return launch(
                 .gemm, "tensor_convolution_\(width)", grid: ((m + 127) / 128 * ((n + width - 1) / width), 1),

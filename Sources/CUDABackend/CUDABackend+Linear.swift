@@ -17,7 +17,8 @@ extension CUDABackend {
             return CUDALinear(
                 size: size, precision: .float,
                 weights: .dense(try upload(weight.reshaped([size.output, size.input]), as: dtype)),
-                bias: try uploaded(bias), source: isRounded ? weight.reshaped([size.output, size.input]) : nil)
+                bias: try uploaded(bias), narrowBias: try narrowed(bias),
+                source: isRounded ? weight.reshaped([size.output, size.input]) : nil)
         case (.int8(let weight, let scale, let bias), .float):
             let codes = try upload(weight, as: .i8)
             let factors = try upload(scale, as: .f32)
@@ -26,7 +27,8 @@ extension CUDABackend {
                 .int8, "dequantize_\(activationType)", count: values.elementCount, codes, factors, values,
                 Int32(size.output), Int32(size.input))
             return CUDALinear(
-                size: size, precision: .float, weights: .dense(values), bias: try uploaded(bias), source: nil)
+                size: size, precision: .float, weights: .dense(values), bias: try uploaded(bias),
+                narrowBias: try narrowed(bias), source: nil)
         case (.int8(let weight, let scale, let bias), _):
             let stride = (size.input + 127) / 128 * 128
             let codes = try allocate([size.output, stride], .i8)
@@ -49,6 +51,11 @@ extension CUDABackend {
     }
 
     private func uploaded(_ bias: HostTensor?) throws -> Tensor? { try bias.map { try upload($0, as: .f32) } }
+
+    private func narrowed(_ bias: HostTensor?) throws -> Tensor? {
+        guard activationType == .bf16, products != nil else { return nil }
+        return try bias.map { try upload($0, as: .bf16) }
+    }
 
     /// Codes `[rows, stride]` and scales of x `[rows, columns]`, in blocks of 128 x 128.
     private func quantized(_ x: Tensor) throws -> (codes: Tensor, scale: Tensor, stride: Int) {
@@ -81,6 +88,7 @@ extension CUDABackend {
                 shared: 128 * 132 * 4, input.codes, input.scale, codes, scale, output, Int64(m), Int32(n),
                 Int32(stride), finish)
         case .dense(let stored):
+            if multiply(x, stored, layer.narrowBias, hasBias: layer.bias != nil, into: output, epilogue) { return }
             product(x, x.dtype == .f32 ? layer.exactWeight(stored, self) : stored, into: output, finish)
         }
     }

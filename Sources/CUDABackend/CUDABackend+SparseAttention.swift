@@ -43,7 +43,7 @@ extension CUDABackend {
         // The problem holds addresses: what they belong to must live until the launch.
         withExtendedLifetime(chosen) {
             if options.quantized {
-                let codes = sageCodes(q, k, v, mean, sizes)
+                let codes = sageCodes(q, k, v, mean: mean, sizes)
                 withExtendedLifetime(codes) {
                     (problem.q, problem.k, problem.v) = (codes.q.address, codes.k.address, codes.v.address)
                     (problem.qScale, problem.kScale) = (codes.qScale.address, codes.kScale.address)
@@ -73,11 +73,12 @@ extension CUDABackend {
             return attendPlainly(
                 problem, heads: sizes.heads, kernel: "attend_plain_\(quantized ? "sage_" : "")\(q.dtype)")
         }
-        let wide = sizes.keyBlock == 128
-        let name = quantized ? "attend_tensor_sage" : "attend_tensor_128"
+        let isTall = sizes.keyBlock == 64 && sizes.queryBlock == 128 && prefersTallWarps
+        let form = sizes.keyBlock == 128 ? "_wide" : isTall ? "_tall" : ""
         launch(
-            .attention, name + (wide ? "_wide" : ""), grid: (sizes.queryBlocks, sizes.heads),
-            threads: sizes.queryBlock * 2, shared: (sizes.queryBlock + 256) * 256, problem)
+            .attention, (quantized ? "attend_tensor_sage" : "attend_tensor_128") + form,
+            grid: (sizes.queryBlocks, sizes.heads), threads: isTall ? 128 : sizes.queryBlock * 2,
+            shared: (sizes.queryBlock + 256) * 256, problem)
     }
 
     /// The chosen key blocks, and the mean of k f64 `[heads, dim]`.
@@ -85,13 +86,9 @@ extension CUDABackend {
         let queries = scratch([sizes.heads, sizes.queryBlocks, sizes.dim], .f64)
         let keys = scratch([sizes.heads, sizes.keyBlocks, sizes.dim], .f64)
         let mean = scratch([sizes.heads, sizes.dim], .f64)
-        let (tokens, heads, dim) = (Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.dim))
-        launch(
-            .sparse, "block_means_\(q.dtype)", grid: (sizes.queryBlocks, sizes.heads), threads: 128, q, queries, tokens,
-            heads, dim, Int32(sizes.queryBlock))
-        launch(
-            .sparse, "block_means_\(k.dtype)", grid: (sizes.keyBlocks, sizes.heads), threads: 128, k, keys, tokens,
-            heads, dim, Int32(sizes.keyBlock))
+        let (tokens, dim) = (Int32(sizes.tokens), Int32(sizes.dim))
+        takeMeans(of: q, sizes, blocks: sizes.queryBlocks, of: sizes.queryBlock, into: queries)
+        takeMeans(of: k, sizes, blocks: sizes.keyBlocks, of: sizes.keyBlock, into: keys)
         launch(
             .sparse, "center_means", grid: (sizes.heads, 1), threads: 1024, keys, mean, tokens, dim,
             Int32(sizes.keyBlock), Int32(sizes.keyBlocks))
@@ -103,58 +100,16 @@ extension CUDABackend {
         return mean
     }
 
-    /// `output += projection(phi(q) (phi(k)^T v) / (1e-5 + phi(q) . sum phi(k)))`.
-    private func addLinearBranch(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ weight: Tensor, _ bias: Tensor?, _ sizes: SparseAttentionSizes,
-        to output: Tensor
-    ) {
-        precondition(sizes.dim <= 128, "a linear branch of \(sizes.dim) channels")
-        let (tokens, heads, dim) = (Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.dim))
-        let chunk = 1024
-        let chunks = (sizes.tokens + chunk - 1) / chunk
-        let size = sizes.dim * (sizes.dim + 1)
-        let parts = scratch([sizes.heads, chunks, size], .f32)
-        let states = scratch([sizes.heads, size], .f32)
-        let folded = scratch([sizes.heads, sizes.dim, sizes.dim], .f32)
+    private func takeMeans(of x: Tensor, _ sizes: SparseAttentionSizes, blocks: Int, of block: Int, into means: Tensor)
+    {
+        let grid = (blocks, sizes.heads)
+        if sizes.dim == 128, canUseTensorCores([x]) {
+            return launch(
+                .sparse, "block_means_wide", grid: grid, threads: 256, x, means, Int32(sizes.tokens),
+                Int32(sizes.heads), Int32(block))
+        }
         launch(
-            .sparse, "branch_state_\(k.dtype)", grid: (chunks, sizes.heads), threads: 256, k, v, parts, tokens, heads,
-            dim, Int32(chunk))
-        launchElements(
-            .sparse, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
-        launch(
-            .sparse, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
-            folded,
-            dim)
-        launch(
-            .sparse, "branch_apply_\(q.dtype)", grid: ((sizes.tokens + 63) / 64, sizes.heads), threads: 256,
-            shared: (128 * 128 + 64 * 128 + 128 + 64) * 4, q, folded, states, bias, output, tokens, heads, dim)
-    }
-
-    /// SageSLA's codes, in the type of the inputs (which holds them exactly), and their scales.
-    private func sageCodes(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ mean: Tensor, _ sizes: SparseAttentionSizes
-    ) -> (q: Tensor, k: Tensor, v: Tensor, qScale: Tensor, kScale: Tensor, vScale: Tensor) {
-        let (tokens, heads, dim) = (Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.dim))
-        let width = sizes.heads * sizes.dim
-        let (queries, keys) = (scratch(q.shape, q.dtype), scratch(k.shape, k.dtype))
-        let values = scratch(v.shape, v.dtype)
-        let qScale = scratch([sizes.heads, sizes.queryBlocks], .f32)
-        let kScale = scratch([sizes.heads, sizes.keyBlocks], .f32)
-        let (most, vScale) = (scratch([width], .f32), scratch([width], .f32))
-        launch(
-            .sparse, "sage_codes_\(q.dtype)", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, UInt64(0),
-            queries, qScale, tokens, heads, dim, Int32(sizes.queryBlock))
-        launch(
-            .sparse, "sage_codes_\(k.dtype)", grid: (sizes.keyBlocks, sizes.heads), threads: 256, k, mean, keys, kScale,
-            tokens, heads, dim, Int32(sizes.keyBlock))
-        must { try stream.clear(most.address, most.byteCount) }
-        launch(
-            .sparse, "sage_maxima_\(v.dtype)", grid: ((sizes.tokens + 127) / 128, sizes.heads), threads: 128, v, most,
-            tokens, heads, dim)
-        launchElements(
-            .sparse, "sage_values_\(v.dtype)", count: v.elementCount, v, most, values, Int64(v.elementCount),
-            Int32(width))
-        launchElements(.sparse, "sage_value_scale", count: width, most, vScale, Int32(width))
-        return (queries, keys, values, qScale, kScale, vScale)
+            .sparse, "block_means_\(x.dtype)", grid: grid, threads: 128, x, means, Int32(sizes.tokens),
+            Int32(sizes.heads), Int32(sizes.dim), Int32(block))
     }
 }

@@ -17,6 +17,8 @@ final class CUDALinear: Linear, @unchecked Sendable {
     let weights: Weights
     /// f32 `[out]`.
     let bias: Tensor?
+    /// bf16 `[out]`, as cuBLASLt wants it.
+    let narrowBias: Tensor?
     /// What the layer was made from, where the GPU holds it rounded; for float32 inputs.
     private let source: HostTensor?
     private let lock = NSLock()
@@ -24,10 +26,11 @@ final class CUDALinear: Linear, @unchecked Sendable {
 
     init(
         size: (output: Int, input: Int), precision: LinearPrecision, weights: Weights, bias: Tensor?,
-        source: HostTensor?
+        narrowBias: Tensor? = nil, source: HostTensor?
     ) {
         (outputSize, inputSize) = size
         (self.precision, self.weights, self.bias, self.source) = (precision, weights, bias, source)
+        self.narrowBias = narrowBias
     }
 
     var byteCount: Int {
@@ -36,7 +39,7 @@ final class CUDALinear: Linear, @unchecked Sendable {
             case .dense(let weight): weight.byteCount
             case .int8(let codes, let scale, _): codes.byteCount + scale.byteCount
             }
-        return own + (bias?.byteCount ?? 0) + lock.withLock { exact?.byteCount ?? 0 }
+        return own + (bias?.byteCount ?? 0) + (narrowBias?.byteCount ?? 0) + lock.withLock { exact?.byteCount ?? 0 }
     }
 
     /// The weights for inputs in float32: as stored, even where the GPU's copy is rounded to bf16.

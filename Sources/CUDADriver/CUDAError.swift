@@ -10,6 +10,8 @@ public struct CUDAError: Error, Sendable, CustomStringConvertible {
         case driver
         /// A kernel did not compile.
         case compile
+        /// A matrix product was refused.
+        case product
     }
 
     public let code: Code

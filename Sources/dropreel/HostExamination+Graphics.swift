@@ -56,6 +56,17 @@ extension HostExamination {
             absence.text += "; without it a GPU cannot be used"
             findings.append(absence)
         }
+        do {
+            findings.append(
+                HostFinding(verdict: .ok, subject: "matrix products", text: try MatrixProducts.location()))
+        } catch {
+            let known = error as? CUDAError
+            findings.append(
+                HostFinding(
+                    verdict: .note, subject: "matrix products",
+                    text: "\(known?.message ?? String(describing: error)); slower kernels of this program do its work",
+                    hint: known?.hint))
+        }
         if let folder = EngineFactory.kernelCache(configuration).folder {
             findings.append(HostFinding(verdict: .ok, subject: "kernel cache", text: folder.path))
         }

@@ -125,17 +125,33 @@ KERNEL attend_plain_bf16(Attention p, int rows) { attend_plain<bf16, false>(p, r
 KERNEL attend_plain_sage_f32(Attention p, int rows) { attend_plain<float, true>(p, rows); }
 KERNEL attend_plain_sage_bf16(Attention p, int rows) { attend_plain<bf16, true>(p, rows); }
 
+/// out `[rows, columns]` = softmax(scale * scores) of each row, scale above zero. One block of 256 threads a row.
+KERNEL softmax_rows(const float *scores, bf16 *out, int columns, float scale) {
+    __shared__ float shared[33];
+    const float *row = scores + (i64)blockIdx.x * columns;
+    float most = -3.402823466e38f, total = 0;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x) most = fmaxf(most, row[i]);
+    most = block_max(most, shared);
+    const float factor = scale * LOG2E;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x) total += exp2_fast((row[i] - most) * factor);
+    const float share = 1.0f / block_sum(total, shared);
+    bf16 *to = out + (i64)blockIdx.x * columns;
+    for (int i = threadIdx.x; i < columns; i += blockDim.x)
+        to[i] = from_float<bf16>(exp2_fast((row[i] - most) * factor) * share);
+}
+
 // MARK: Tensor cores: dim 64 or 128, bf16
 
 /// Rows of D bf16 in chunks of 16 bytes, the low three bits of the place exclusive-or row: no bank conflicts.
 template <int D> DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * D * 2 + ((chunk ^ (row & 7)) << 4)); }
 
-/// Each warp takes 16 queries; the block's warps share tiles of KEYS keys (= the key block where blocks are chosen),
-/// of which STAGES are in shared memory. Shared memory: (16 warps + 2 STAGES KEYS) D bf16.
-template <int D, int KEYS, int STAGES, bool QUANTIZED> DEVICE void attend_tensor(const Attention &p) {
+/// Each warp takes 16 TALL queries; the block's warps share tiles of KEYS keys (= the key block where blocks are chosen),
+/// of which STAGES are in shared memory. Tall warps read each tile for twice as many queries, but must read the queries
+/// again for every tile. Shared memory: (16 TALL warps + 2 STAGES KEYS) D bf16.
+template <int D, int KEYS, int STAGES, int TALL, bool QUANTIZED> DEVICE void attend_tensor(const Attention &p) {
     extern __shared__ __align__(128) u8 memory[];
     constexpr int TILE_BYTES = KEYS * D * 2;
-    const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, rows = blockDim.x / 2;
+    const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, rows = blockDim.x / 2 * TALL;
     const int head = blockIdx.y, q0 = blockIdx.x * rows;
     const bf16 *qs = (const bf16 *)p.q + head * D, *ks = (const bf16 *)p.k + head * D,
                *vs = (const bf16 *)p.v + head * D;
@@ -164,10 +180,17 @@ template <int D, int KEYS, int STAGES, bool QUANTIZED> DEVICE void attend_tensor
     load(0);
     commit_copies();
 
-    u32 q[D / 16][4];
-    float o[D / 8][4] = {};
-    float top[2] = {LOWEST, LOWEST}, sum[2] = {0, 0};
-    const int row = q0 + warp * 16 + lane / 4; // this thread's queries: row and row + 8
+    u32 kept[TALL == 1 ? D / 16 : 1][4]; // the queries, where registers allow
+    float o[TALL][D / 8][4] = {};
+    float top[TALL][2], sum[TALL][2];
+#pragma unroll
+    for (int m = 0; m < TALL; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            top[m][r] = LOWEST;
+            sum[m][r] = 0;
+        }
+    const int row = q0 + warp * 16 * TALL + lane / 4; // this thread's queries: row + 16 m and row + 16 m + 8
     for (int n = 0; n < count; n++) {
         if (STAGES == 2) {
             if (n + 1 < count) load(n + 1);
@@ -177,77 +200,113 @@ template <int D, int KEYS, int STAGES, bool QUANTIZED> DEVICE void attend_tensor
             wait_copies<0>();
         }
         __syncthreads();
-        if (n == 0) {
+        if (TALL == 1 && n == 0) {
 #pragma unroll
             for (int kk = 0; kk < D / 16; kk++)
-                load_matrices(q[kk], q_base + chunk_offset<D>(warp * 16 + lane % 16, 2 * kk + lane / 16));
+                load_matrices(kept[TALL == 1 ? kk : 0],
+                              q_base + chunk_offset<D>(warp * 16 + lane % 16, 2 * kk + lane / 16));
         }
         const int block = chosen ? chosen[n] : n;
         const u32 k_tile = tile_base + n % STAGES * 2 * TILE_BYTES, v_tile = k_tile + TILE_BYTES;
-        float s[KEYS / 8][4] = {};
+        float s[TALL][KEYS / 8][4] = {};
 #pragma unroll
-        for (int kk = 0; kk < D / 16; kk++)
+        for (int kk = 0; kk < D / 16; kk++) {
+            u32 q[TALL][4];
+#pragma unroll
+            for (int m = 0; m < TALL; m++) {
+                if (TALL == 1) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) q[m][i] = kept[TALL == 1 ? kk : 0][i];
+                } else {
+                    load_matrices(q[m], q_base + chunk_offset<D>((warp * TALL + m) * 16 + lane % 16, 2 * kk + lane / 16));
+                }
+            }
 #pragma unroll
             for (int j = 0; j < KEYS / 16; j++) {
                 u32 b[4];
                 load_matrices(b, k_tile + chunk_offset<D>(16 * j + lane % 8 + lane / 16 * 8, 2 * kk + lane / 8 % 2));
-                multiply_bf16(s[2 * j], q[kk], b[0], b[1]);
-                multiply_bf16(s[2 * j + 1], q[kk], b[2], b[3]);
+#pragma unroll
+                for (int m = 0; m < TALL; m++) {
+                    multiply_bf16(s[m][2 * j], q[m], b[0], b[1]);
+                    multiply_bf16(s[m][2 * j + 1], q[m], b[2], b[3]);
+                }
             }
+        }
 
         float factor = p.scale * LOG2E;
         if (QUANTIZED)
             factor *= p.q_scale[head * gridDim.x + blockIdx.x] * p.k_scale[head * key_blocks + block];
-        const int first = block * KEYS + lane % 4 * 2;
-        float most[2] = {top[0], top[1]};
+        const bool is_partial = (block + 1) * KEYS > p.keys;
 #pragma unroll
-        for (int j = 0; j < KEYS / 8; j++)
+        for (int m = 0; m < TALL; m++) {
+            // With a bias or at the end of the keys scores are finished one by one, else inside the exponential.
+            float scale = factor;
+            if (is_partial || p.bias) {
+                const int first = block * KEYS + lane % 4 * 2;
+                scale = 1;
 #pragma unroll
-            for (int v = 0; v < 4; v++) {
-                const int key = first + 8 * j + v % 2, query = row + v / 2 * 8;
-                float x = s[j][v] * factor;
-                if (key >= p.keys) {
-                    x = -__int_as_float(0x7F800000);
-                } else if (p.bias) {
-                    if (query < p.queries) x += LOG2E * p.bias[head * p.bias_head + query * p.bias_query + key];
-                    x = fmaxf(x, LOWEST);
-                }
-                s[j][v] = x;
-                most[v / 2] = fmaxf(most[v / 2], x);
+                for (int j = 0; j < KEYS / 8; j++)
+#pragma unroll
+                    for (int v = 0; v < 4; v++) {
+                        const int key = first + 8 * j + v % 2, query = row + 16 * m + v / 2 * 8;
+                        float x = s[m][j][v] * factor;
+                        if (key >= p.keys) {
+                            x = -__int_as_float(0x7F800000);
+                        } else if (p.bias) {
+                            if (query < p.queries) x += LOG2E * p.bias[head * p.bias_head + query * p.bias_query + key];
+                            x = fmaxf(x, LOWEST);
+                        }
+                        s[m][j][v] = x;
+                    }
             }
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            most[r] = fmaxf(most[r], __shfl_xor_sync(0xFFFFFFFFu, most[r], 1));
-            most[r] = fmaxf(most[r], __shfl_xor_sync(0xFFFFFFFFu, most[r], 2));
-            const float change = exp2_fast(top[r] - most[r]);
-            top[r] = most[r];
-            sum[r] *= change;
+            for (int r = 0; r < 2; r++) {
+                // The scale is above zero: the greatest product is the greatest score.
+                float most = s[m][0][2 * r];
 #pragma unroll
-            for (int t = 0; t < D / 8; t++) {
-                o[t][2 * r] *= change;
-                o[t][2 * r + 1] *= change;
+                for (int j = 0; j < KEYS / 8; j++) most = fmaxf(most, fmaxf(s[m][j][2 * r], s[m][j][2 * r + 1]));
+                most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 1));
+                most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 2));
+                most = fmaxf(most * scale, top[m][r]);
+                const float change = exp2_fast(top[m][r] - most);
+                top[m][r] = most;
+                sum[m][r] *= change;
+#pragma unroll
+                for (int t = 0; t < D / 8; t++) {
+                    o[m][t][2 * r] *= change;
+                    o[m][t][2 * r + 1] *= change;
+                }
+                const float shift = QUANTIZED ? SAGE_SHIFT - most : -most;
+#pragma unroll
+                for (int j = 0; j < KEYS / 8; j++)
+#pragma unroll
+                    for (int v = 2 * r; v < 2 * r + 2; v++) {
+                        const float e = exp2_fast(fmaf(s[m][j][v], scale, shift));
+                        sum[m][r] += e;
+                        s[m][j][v] = QUANTIZED ? round_e4m3(e) : e;
+                    }
             }
         }
 #pragma unroll
-        for (int j = 0; j < KEYS / 8; j++)
-#pragma unroll
-            for (int v = 0; v < 4; v++) {
-                const float e = exp2_fast(s[j][v] - most[v / 2] + (QUANTIZED ? SAGE_SHIFT : 0.0f));
-                sum[v / 2] += e;
-                s[j][v] = QUANTIZED ? round_e4m3(e) : e;
-            }
-#pragma unroll
         for (int kk = 0; kk < KEYS / 16; kk++) {
-            const u32 a[4] = {pack_bf16(s[2 * kk][0], s[2 * kk][1]), pack_bf16(s[2 * kk][2], s[2 * kk][3]),
-                              pack_bf16(s[2 * kk + 1][0], s[2 * kk + 1][1]),
-                              pack_bf16(s[2 * kk + 1][2], s[2 * kk + 1][3])};
+            u32 a[TALL][4];
+#pragma unroll
+            for (int m = 0; m < TALL; m++) {
+                a[m][0] = pack_bf16(s[m][2 * kk][0], s[m][2 * kk][1]);
+                a[m][1] = pack_bf16(s[m][2 * kk][2], s[m][2 * kk][3]);
+                a[m][2] = pack_bf16(s[m][2 * kk + 1][0], s[m][2 * kk + 1][1]);
+                a[m][3] = pack_bf16(s[m][2 * kk + 1][2], s[m][2 * kk + 1][3]);
+            }
 #pragma unroll
             for (int t = 0; t < D / 16; t++) {
                 u32 b[4];
                 load_matrices_transposed(
                     b, v_tile + chunk_offset<D>(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * t + lane / 16));
-                multiply_bf16(o[2 * t], a, b[0], b[1]);
-                multiply_bf16(o[2 * t + 1], a, b[2], b[3]);
+#pragma unroll
+                for (int m = 0; m < TALL; m++) {
+                    multiply_bf16(o[m][2 * t], a[m], b[0], b[1]);
+                    multiply_bf16(o[m][2 * t + 1], a[m], b[2], b[3]);
+                }
             }
         }
         __syncthreads();
@@ -258,27 +317,33 @@ template <int D, int KEYS, int STAGES, bool QUANTIZED> DEVICE void attend_tensor
     }
     bf16 *out = (bf16 *)p.out + head * D;
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-        sum[r] += __shfl_xor_sync(0xFFFFFFFFu, sum[r], 1);
-        sum[r] += __shfl_xor_sync(0xFFFFFFFFu, sum[r], 2);
-        const int query = row + 8 * r;
-        if (query >= p.queries) continue;
-        const float factor = 1.0f / sum[r];
+    for (int m = 0; m < TALL; m++)
 #pragma unroll
-        for (int t = 0; t < D / 8; t++) {
-            const int c = 8 * t + lane % 4 * 2;
-            float low = o[t][2 * r] * factor, high = o[t][2 * r + 1] * factor;
-            if (QUANTIZED) {
-                low *= p.v_scale[head * D + c];
-                high *= p.v_scale[head * D + c + 1];
+        for (int r = 0; r < 2; r++) {
+            float all = sum[m][r];
+            all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
+            all += __shfl_xor_sync(0xFFFFFFFFu, all, 2);
+            const int query = row + 16 * m + 8 * r;
+            if (query >= p.queries) continue;
+            const float share = 1.0f / all;
+#pragma unroll
+            for (int t = 0; t < D / 8; t++) {
+                const int c = 8 * t + lane % 4 * 2;
+                float low = o[m][t][2 * r] * share, high = o[m][t][2 * r + 1] * share;
+                if (QUANTIZED) {
+                    low *= p.v_scale[head * D + c];
+                    high *= p.v_scale[head * D + c + 1];
+                }
+                *(u32 *)(out + (i64)query * p.stride + c) = pack_bf16(low, high);
             }
-            *(u32 *)(out + (i64)query * p.stride + c) = pack_bf16(low, high);
         }
-    }
 }
-#define TENSOR_ATTENTION extern "C" __global__ void __launch_bounds__(256, 1)
-TENSOR_ATTENTION attend_tensor_64(Attention p) { attend_tensor<64, 64, 2, false>(p); }
-TENSOR_ATTENTION attend_tensor_128(Attention p) { attend_tensor<128, 64, 2, false>(p); }
-TENSOR_ATTENTION attend_tensor_128_wide(Attention p) { attend_tensor<128, 128, 1, false>(p); }
-TENSOR_ATTENTION attend_tensor_sage(Attention p) { attend_tensor<128, 64, 2, true>(p); }
-TENSOR_ATTENTION attend_tensor_sage_wide(Attention p) { attend_tensor<128, 128, 1, true>(p); }
+#define TENSOR_ATTENTION(THREADS, BLOCKS) extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+TENSOR_ATTENTION(256, 1) attend_tensor_64(Attention p) { attend_tensor<64, 64, 2, 1, false>(p); }
+TENSOR_ATTENTION(256, 1) attend_tensor_128(Attention p) { attend_tensor<128, 64, 2, 1, false>(p); }
+TENSOR_ATTENTION(256, 1) attend_tensor_128_wide(Attention p) { attend_tensor<128, 128, 1, 1, false>(p); }
+TENSOR_ATTENTION(256, 1) attend_tensor_sage(Attention p) { attend_tensor<128, 64, 2, 1, true>(p); }
+TENSOR_ATTENTION(256, 1) attend_tensor_sage_wide(Attention p) { attend_tensor<128, 128, 1, 1, true>(p); }
+// 128 queries a block of 4 tall warps.
+TENSOR_ATTENTION(128, 2) attend_tensor_128_tall(Attention p) { attend_tensor<128, 64, 2, 2, false>(p); }
+TENSOR_ATTENTION(128, 2) attend_tensor_sage_tall(Attention p) { attend_tensor<128, 64, 2, 2, true>(p); }

@@ -48,6 +48,19 @@ DEVICE u32 pack_bf16(float low, float high) {
     return y;
 }
 
+/// Eight bf16 in 16 bytes.
+DEVICE void unpack8(const uint4 &v, float (&x)[8]) {
+    const u32 *w = (const u32 *)&v;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        x[2 * i] = __uint_as_float(w[i] << 16);
+        x[2 * i + 1] = __uint_as_float(w[i] & 0xFFFF0000u);
+    }
+}
+DEVICE uint4 pack8(const float (&x)[8]) {
+    return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
+}
+
 DEVICE float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

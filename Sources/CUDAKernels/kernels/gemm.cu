@@ -117,47 +117,64 @@ struct LinearSource {
     const bf16 *x;
     i64 row0, m, row_stride;
     int k;
-    DEVICE void start(int) {}
-    DEVICE void at_depth(int) {}
+    DEVICE void start(int, int) {}
+    DEVICE void advance() {}
     DEVICE const bf16 *chunk(int i, int row, int depth, bool &valid) const {
         valid = row0 + row < m && depth < k;
         return x + (valid ? (row0 + row) * row_stride + depth : 0);
     }
 };
 
+/// At most 32 taps in height and width, fewer than 2^31 values of input. Depths are asked for in steps of DEPTH.
 struct PixelSource {
     const bf16 *x;
     const Window &w;
     i64 row0, m;
     int k;
-    int t[4], y[4], p[4]; // of tap 0, for each of the thread's rows; t is far below zero for rows past the end
-    int dt, dy, dp, channel;
-    DEVICE void start(int first) {
+    const bf16 *later; // x, counted from the first frame of the history
+    int t[4];          // frame of tap 0, for each of the thread's rows; far below zero for rows past the end
+    u32 seen[4];       // which taps in height and width lie inside the picture
+    int offset[4];     // of tap 0
+    int dt, dy, dp, bit, channel, tap_offset;
+    DEVICE void start(int first, int depth) {
+        const int plane = w.height * w.width * w.in;
+        later = x - (i64)w.history_frames * plane;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const i64 row = row0 + first + 32 * i;
             const i64 above = row / w.out_width;
-            p[i] = (int)(row % w.out_width) * w.stride_w + w.left;
-            y[i] = (int)(above % w.out_height) * w.stride_h + w.top;
-            t[i] = row < m ? (int)(above / w.out_height) * w.stride_t + w.first : -(1 << 30);
+            const int p = (int)(row % w.out_width) * w.stride_w + w.left;
+            const int y = (int)(above % w.out_height) * w.stride_h + w.top;
+            const int frame = (int)(above / w.out_height) * w.stride_t + w.first;
+            seen[i] = 0;
+            for (int dy = 0; dy < w.kh; dy++)
+                for (int dp = 0; dp < w.kw; dp++)
+                    if (y + dy >= 0 && y + dy < w.height && p + dp >= 0 && p + dp < w.width)
+                        seen[i] |= 1u << (dy * w.kw + dp);
+            t[i] = row < m ? frame : -(1 << 30);
+            offset[i] = ((frame * w.height + y) * w.width + p) * w.in;
         }
+        dt = dy = dp = bit = 0;
+        channel = depth - DEPTH; // the first step adds DEPTH
     }
-    DEVICE void at_depth(int depth) {
-        const int tap = depth / w.in;
-        channel = depth - tap * w.in;
-        const int line = tap / w.kw;
-        dp = tap - line * w.kw;
-        dt = line / w.kh;
-        dy = line - dt * w.kh;
+    DEVICE void advance() {
+        channel += DEPTH;
+        while (channel >= w.in) {
+            channel -= w.in;
+            bit++;
+            if (++dp < w.kw) continue;
+            dp = 0;
+            if (++dy < w.kh) continue;
+            dy = bit = 0;
+            dt++;
+        }
+        tap_offset = ((dt * w.height + dy) * w.width + dp) * w.in + channel;
     }
     DEVICE const bf16 *chunk(int i, int, int depth, bool &valid) const {
-        const int ti = t[i] + dt, yi = y[i] + dy, pi = p[i] + dp;
-        valid = depth < k && ti >= 0 && yi >= 0 && yi < w.height && pi >= 0 && pi < w.width;
-        if (!valid) return x;
-        const bool old = ti < w.history_frames;
-        const bf16 *from = old ? (const bf16 *)w.history : x;
-        const i64 frame = old ? ti : ti - w.history_frames;
-        return from + ((frame * w.height + yi) * w.width + pi) * w.in + channel;
+        const int frame = t[i] + dt;
+        valid = depth < k && frame >= 0 && (seen[i] >> bit & 1) != 0;
+        const bf16 *from = frame < w.history_frames ? (const bf16 *)w.history : later;
+        return valid ? from + (offset[i] + tap_offset) : x;
     }
 };
 
@@ -176,11 +193,11 @@ DEVICE void tensor_product(SOURCE source, const bf16 *w, TO *out, i64 m, int n, 
     const u32 base = shared_address(memory);
     const int steps = (k + DEPTH - 1) / DEPTH;
 
-    source.start(load_row);
+    source.start(load_row, load_chunk * 8);
     auto load = [&](int step) {
         const int depth = step * DEPTH + load_chunk * 8;
         const u32 to = base + step % STAGES * STAGE_BYTES;
-        source.at_depth(depth);
+        source.advance();
 #pragma unroll
         for (int i = 0; i < TILE_ROWS / 32; i++) {
             bool valid;

@@ -35,17 +35,6 @@ LAYER_NORM(bf16, bf16, f32, float)
 LAYER_NORM(f32, float, bf16, bf16)
 LAYER_NORM(bf16, bf16, bf16, bf16)
 
-DEVICE void unpack8(const uint4 &v, float (&x)[8]) {
-    const u32 *w = (const u32 *)&v;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        x[2 * i] = __uint_as_float(w[i] << 16);
-        x[2 * i + 1] = __uint_as_float(w[i] & 0xFFFF0000u);
-    }
-}
-DEVICE uint4 pack8(const float (&x)[8]) {
-    return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
-}
 DEVICE void load8(const float *p, float (&x)[8]) {
     const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
     x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;

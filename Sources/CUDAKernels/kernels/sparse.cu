@@ -21,6 +21,29 @@ KERNEL block_means_bf16(const bf16 *x, double *means, int tokens, int heads, int
     block_means(x, means, tokens, heads, dim, block);
 }
 
+/// The same for bf16 heads of 128 channels, 16-byte aligned: 16 rows of 16 threads, 8 channels a thread.
+KERNEL block_means_wide(const bf16 *x, double *means, int tokens, int heads, int block) {
+    __shared__ double parts[16][128];
+    const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
+    const int row = threadIdx.x / 16, lane = threadIdx.x % 16;
+    const uint4 *from = (const uint4 *)(x + ((i64)first * heads + head) * 128) + lane;
+    double sum[8] = {};
+    for (int t = row; t < count; t += 16) {
+        float v[8];
+        unpack8(from[(i64)t * heads * 16], v);
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum[i] += (double)v[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) parts[row][lane * 8 + i] = sum[i];
+    __syncthreads();
+    if (threadIdx.x < 128) {
+        double total = 0;
+        for (int r = 0; r < 16; r++) total += parts[r][threadIdx.x];
+        means[((i64)head * gridDim.x + blockIdx.x) * 128 + threadIdx.x] = total / count;
+    }
+}
+
 /// mean `[heads, dim]` = mean over all tokens of the block means; then means -= mean. One block a head, 8 parts of
 /// 128 threads.
 extern "C" __global__ void __launch_bounds__(1024) center_means(double *means, double *mean, int tokens, int dim, int block, int blocks) {
@@ -262,6 +285,157 @@ KERNEL branch_apply_bf16(const bf16 *q, const float *folded, const float *states
     branch_apply(q, folded, states, bias, out, tokens, heads, dim);
 }
 
+// On tensor cores: bf16 heads of 128 channels, 16-byte aligned. phi and the folded state are rounded to bf16.
+
+/// Rows of 128 bf16 in chunks of 16 bytes, the low three bits of the place exclusive-or row: no bank conflicts.
+DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 256 + ((chunk ^ (row & 7)) << 4)); }
+
+/// phi of one token by a warp, 4 channels a lane: in `phi`, and as bf16 in its row of a tile.
+DEVICE void channel_softmax_wide(const bf16 *x, float (&phi)[4], u8 *tile, int row) {
+    const int lane = threadIdx.x % 32;
+    const uint2 bits = *(const uint2 *)(x + lane * 4);
+    phi[0] = __uint_as_float(bits.x << 16), phi[1] = __uint_as_float(bits.x & 0xFFFF0000u);
+    phi[2] = __uint_as_float(bits.y << 16), phi[3] = __uint_as_float(bits.y & 0xFFFF0000u);
+    const float most = warp_max(fmaxf(fmaxf(phi[0], phi[1]), fmaxf(phi[2], phi[3])));
+    float total = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        phi[i] = exp2_fast((phi[i] - most) * 1.4426950408889634f);
+        total += phi[i];
+    }
+    const float factor = 1.0f / warp_sum(total);
+#pragma unroll
+    for (int i = 0; i < 4; i++) phi[i] *= factor;
+    *(uint2 *)(tile + chunk_offset(row, lane / 2) + lane % 2 * 8) =
+        make_uint2(pack_bf16(phi[0], phi[1]), pack_bf16(phi[2], phi[3]));
+}
+
+/// parts as of `branch_state`, dim 128. Block (chunk, head) of 8 warps: each 16 rows of the state, all take turns of 64
+/// tokens. Shared memory: 2 tiles of 64 rows of 256 bytes.
+extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const bf16 *k, const bf16 *v, float *parts,
+                                                                         int tokens, int heads, int chunk) {
+    __shared__ __align__(128) u8 memory[2 * 64 * 256];
+    __shared__ float sums[8][128];
+    u8 *phi_tile = memory, *v_tile = memory + 64 * 256;
+    const int head = blockIdx.y, first = blockIdx.x * chunk, last = min(tokens, first + chunk);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const i64 stride = (i64)heads * 128;
+    const u32 phi_base = shared_address(phi_tile), v_base = shared_address(v_tile);
+    float sum[16][4] = {}, total[4] = {};
+    for (int t0 = first; t0 < last; t0 += 64) {
+        __syncthreads();
+        for (int i = threadIdx.x; i < 64 * 16; i += 256) {
+            const int t = i / 16, c = i % 16;
+            const bool valid = t0 + t < last;
+            copy16_async(v_base + chunk_offset(t, c), v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
+        }
+        commit_copies();
+        for (int t = warp; t < 64; t += 8) {
+            if (t0 + t < last) {
+                float phi[4];
+                channel_softmax_wide(k + (t0 + t) * stride + head * 128, phi, phi_tile, t);
+#pragma unroll
+                for (int i = 0; i < 4; i++) total[i] += phi[i];
+            } else {
+                *(uint2 *)(phi_tile + chunk_offset(t, lane / 2) + lane % 2 * 8) = make_uint2(0, 0);
+            }
+        }
+        wait_copies<0>();
+        __syncthreads();
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++) {
+            u32 a[4];
+            load_matrices_transposed(
+                a, phi_base + chunk_offset(16 * kk + lane % 8 + lane / 16 * 8, 2 * warp + lane / 8 % 2));
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                u32 b[4];
+                load_matrices_transposed(
+                    b, v_base + chunk_offset(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * j + lane / 16));
+                multiply_bf16(sum[2 * j], a, b[0], b[1]);
+                multiply_bf16(sum[2 * j + 1], a, b[2], b[3]);
+            }
+        }
+    }
+    float *part = parts + ((i64)head * gridDim.x + blockIdx.x) * 128 * 129;
+#pragma unroll
+    for (int j = 0; j < 16; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            part[(16 * warp + lane / 4 + i / 2 * 8) * 128 + 8 * j + lane % 4 * 2 + i % 2] = sum[j][i];
+#pragma unroll
+    for (int i = 0; i < 4; i++) sums[warp][lane * 4 + i] = total[i];
+    __syncthreads();
+    if (threadIdx.x < 128) {
+        float all = 0;
+        for (int w = 0; w < 8; w++) all += sums[w][threadIdx.x];
+        part[128 * 128 + threadIdx.x] = all;
+    }
+}
+
+/// As `branch_apply`, dim 128. Block (128 tokens, head) of 8 warps of 16 tokens. Shared memory: 2 tiles of 128 rows of 256
+/// bytes and 128 floats.
+extern "C" __global__ void __launch_bounds__(256, 2)
+    branch_apply_tensor(const bf16 *q, const float *folded, const float *states, const float *bias, bf16 *out,
+                        int tokens, int heads) {
+    extern __shared__ __align__(128) u8 apply_memory[];
+    u8 *weights = apply_memory, *phi_tile = weights + 128 * 256;
+    float *factors = (float *)(phi_tile + 128 * 256);
+    const int head = blockIdx.y, first = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const i64 stride = (i64)heads * 128;
+    for (int i = threadIdx.x; i < 128 * 32; i += 256) {
+        const int r = i / 32, c = i % 32;
+        const float4 w = *(const float4 *)(folded + ((i64)head * 128 + r) * 128 + c * 4);
+        *(uint2 *)(weights + chunk_offset(r, c / 2) + c % 2 * 8) =
+            make_uint2(pack_bf16(w.x, w.y), pack_bf16(w.z, w.w));
+    }
+    const float *key_sum = states + (i64)head * 128 * 129 + 128 * 128 + lane * 4;
+    for (int n = 0; n < 16; n++) {
+        const int t = warp * 16 + n;
+        if (first + t < tokens) {
+            float phi[4];
+            channel_softmax_wide(q + (first + t) * stride + head * 128, phi, phi_tile, t);
+            const float dot =
+                warp_sum(phi[0] * key_sum[0] + phi[1] * key_sum[1] + phi[2] * key_sum[2] + phi[3] * key_sum[3]);
+            if (lane == 0) factors[t] = 1.0f / (1e-5f + dot);
+        } else {
+            *(uint2 *)(phi_tile + chunk_offset(t, lane / 2) + lane % 2 * 8) = make_uint2(0, 0);
+        }
+    }
+    __syncthreads();
+    const u32 w_base = shared_address(weights), phi_base = shared_address(phi_tile);
+    float sum[16][4] = {};
+#pragma unroll
+    for (int kk = 0; kk < 8; kk++) {
+        u32 a[4];
+        load_matrices(a, phi_base + chunk_offset(16 * warp + lane % 16, 2 * kk + lane / 16));
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            u32 b[4];
+            load_matrices_transposed(
+                b, w_base + chunk_offset(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * j + lane / 16));
+            multiply_bf16(sum[2 * j], a, b[0], b[1]);
+            multiply_bf16(sum[2 * j + 1], a, b[2], b[3]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int t = 16 * warp + lane / 4 + 8 * r;
+        if (first + t >= tokens) continue;
+        const float factor = factors[t];
+        bf16 *to = out + (first + t) * stride + head * 128;
+#pragma unroll
+        for (int j = 0; j < 16; j++) {
+            const int c = 8 * j + lane % 4 * 2;
+            u32 *pair = (u32 *)(to + c);
+            const u32 old = *pair;
+            *pair = pack_bf16(__uint_as_float(old << 16) + sum[j][2 * r] * factor + (bias ? bias[c] : 0.0f),
+                              __uint_as_float(old & 0xFFFF0000u) + sum[j][2 * r + 1] * factor +
+                                  (bias ? bias[c + 1] : 0.0f));
+        }
+    }
+}
+
 // MARK: SageSLA. Source: SpargeAttn spas_sage_attn/utils.py `qk_quantize`, csrc/fused/fused.cu
 
 /// Codes of x, or of x - mean, of one block of tokens: scale = amax / 127 + 1e-7, half away from zero. With T = bf16 the
@@ -294,6 +468,46 @@ KERNEL sage_codes_bf16(const bf16 *x, const double *mean, bf16 *codes, float *sc
     sage_codes(x, mean, codes, scale, tokens, heads, dim, block);
 }
 
+/// The same for bf16 heads of 128 channels, 16-byte aligned, blocks of at most 128 tokens: 16 rows of 16 threads, 8
+/// channels a thread, everything read once.
+KERNEL sage_codes_wide(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads, int block) {
+    __shared__ float shared[33];
+    const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
+    const int row = threadIdx.x / 16, lane = threadIdx.x % 16;
+    const i64 start = ((i64)first * heads + head) * 128 + lane * 8;
+    float center[8] = {}, v[8][8], most = 0;
+    if (mean) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) center[i] = rounded<bf16>((float)mean[head * 128 + lane * 8 + i]);
+    }
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        const int t = row + 16 * n;
+        if (t < count) {
+            unpack8(*(const uint4 *)(x + start + (i64)t * heads * 128), v[n]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                if (mean) v[n][i] = rounded<bf16>(v[n][i] - center[i]);
+                most = fmaxf(most, fabsf(v[n][i]));
+            }
+        }
+    }
+    const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f;
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        const int t = row + 16 * n;
+        if (t < count) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                const float c = __fdiv_rn(v[n][i], own);
+                v[n][i] = truncf(c + (c < 0 ? -0.5f : 0.5f));
+            }
+            *(uint4 *)(codes + start + (i64)t * heads * 128) = pack8(v[n]);
+        }
+    }
+    if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
+}
+
 /// most `[heads, dim]` (zero before) = greatest |v| of each channel. Block (128 tokens, head).
 template <typename T> DEVICE void sage_maxima(const T *v, float *most, int tokens, int heads, int dim) {
     const int first = blockIdx.x * 128, count = min(128, tokens - first), head = blockIdx.y;
@@ -309,6 +523,38 @@ KERNEL sage_maxima_f32(const float *v, float *most, int tokens, int heads, int d
 }
 KERNEL sage_maxima_bf16(const bf16 *v, float *most, int tokens, int heads, int dim) {
     sage_maxima(v, most, tokens, heads, dim);
+}
+
+/// The same for bf16, `width8` = heads * dim / 8 channels of 8; 16-byte aligned. One thread takes 8 channels of 64 tokens.
+KERNEL sage_maxima_wide(const uint4 *v, float *most, int tokens, int width8) {
+    const int channel = blockIdx.x * blockDim.x + threadIdx.x, first = blockIdx.y * 64;
+    if (channel >= width8) return;
+    float m[8] = {};
+    for (int t = first; t < min(tokens, first + 64); t++) {
+        float x[8];
+        unpack8(v[(i64)t * width8 + channel], x);
+#pragma unroll
+        for (int i = 0; i < 8; i++) m[i] = fmaxf(m[i], fabsf(x[i]));
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) atomicMax((int *)most + channel * 8 + i, __float_as_int(m[i]));
+}
+KERNEL sage_values_wide(const uint4 *v, const float *most, uint4 *values, int tokens, int width8) {
+    const int channel = blockIdx.x * blockDim.x + threadIdx.x, first = blockIdx.y * 64;
+    if (channel >= width8) return;
+    float factor[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        const float m = most[channel * 8 + i];
+        factor[i] = m > 0 ? __fdiv_rn(2.25f, m) : 0.0f;
+    }
+    for (int t = first; t < min(tokens, first + 64); t++) {
+        float x[8];
+        unpack8(v[(i64)t * width8 + channel], x);
+#pragma unroll
+        for (int i = 0; i < 8; i++) x[i] = round_e4m3(x[i] * factor[i]);
+        values[(i64)t * width8 + channel] = pack8(x);
+    }
 }
 
 /// values = e4m3(v * (2.25 / most)); `width` = heads * dim.

@@ -1,0 +1,47 @@
+import CUDADriver
+import Tensors
+
+extension CUDABackend {
+    /// Rows from which the library's products are worth their launch.
+    private static let libraryRows = 256
+
+    /// `output = epilogue(x w^T + bias)` by cuBLASLt, what it cannot fuse in a kernel after it.
+    ///
+    /// - Returns: false if this product is not for the library; nothing was done then.
+    func multiply(
+        _ x: Tensor, _ w: Tensor, _ bias: Tensor?, hasBias: Bool, into output: Tensor, _ epilogue: Epilogue
+    ) -> Bool {
+        let (m, k) = x.matrix
+        let n = output.matrix.columns
+        guard let products, m >= Self.libraryRows, n >= 32, k % 8 == 0, n % 8 == 0, hasBias == (bias != nil),
+            [x, w, output].allSatisfy({ $0.dtype == .bf16 && $0.isAligned(16) })
+        else { return false }
+        let plain = bias.map { MatrixProducts.Epilogue.bias($0.address) } ?? .none
+        func run(_ epilogue: MatrixProducts.Epilogue, _ accumulates: Bool, into target: Tensor) -> Bool {
+            must {
+                try products.multiply(
+                    x: x.address, w: w.address, into: target.address, m: m, n: n, k: k, epilogue: epilogue,
+                    accumulates: accumulates)
+            }
+        }
+        switch epilogue {
+        case .none: return run(plain, false, into: output)
+        case .accumulate: return run(plain, true, into: output)
+        case .activation(let activation):
+            if activation == .geluTanh, let bias { return run(.biasThenGELU(bias.address), false, into: output) }
+            guard run(plain, false, into: output) else { return false }
+            activate(output, activation)
+            return true
+        case .multiply(let factor):
+            precondition(factor.elementCount == m * n, "factor \(factor.shape)")
+            guard run(plain, false, into: output) else { return false }
+            multiply(output.reshaped([m, n]), by: factor.reshaped([m, n]))
+            return true
+        case .gated(let gate):
+            let result = scratch([m, n], .bf16)
+            guard run(plain, false, into: result) else { return false }
+            addGated(result, gate: gate, to: output.reshaped([m, n]))
+            return true
+        }
+    }
+}
