@@ -13,7 +13,7 @@ extension CUDABackend {
             precondition(bias.dtype == .f32 && (!perQuery || bias.elementCount == heads * queries * keys), "bias")
         }
         if bias == nil, heads == 1, attendByProducts(q, k, v, scale: scale, into: output) { return }
-        let isTensor = (dim == 64 || dim == 128) && scale > 0 && canUseTensorCores([q, k, v, output])
+        let isTensor = (dim == 64 || dim == 128) && scale > 0 && canUse(.attention, [q, k, v, output])
         let problem = KernelAttention(
             q: q.address, k: k.address, v: v.address, out: output.address, bias: bias.address,
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
@@ -32,7 +32,7 @@ extension CUDABackend {
     /// One wide head in bf16 (the VAE's): scores, softmax and sums as three passes, for some queries at a time.
     private func attendByProducts(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, into output: Tensor) -> Bool {
         let (queries, keys, dim) = (q.shape[0], k.shape[0], q.shape[2])
-        guard dim > 128, dim % 8 == 0, keys % 8 == 0, scale > 0, canUseTensorCores([q, k, v, output]) else {
+        guard dim > 128, dim % 8 == 0, keys % 8 == 0, scale > 0, canUse(.products, [q, k, v, output]) else {
             return false
         }
         let values = scratch([dim, keys], .bf16)
@@ -64,9 +64,10 @@ extension CUDABackend {
     }
 
     /// Where two blocks of 96 KiB fit on a multiprocessor, warps of 32 queries are faster than twice as many of 16.
-    var prefersTallWarps: Bool { device.sharedMemoryPerBlock >= 200 << 10 }
+    var prefersTallWarps: Bool { fastPaths.contains(.tall) && device.sharedMemoryPerBlock >= 200 << 10 }
 
-    func canUseTensorCores(_ tensors: [Tensor]) -> Bool {
-        tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
+    /// Whether a way in bf16 by 16 bytes at a time is allowed, and `tensors` suit it.
+    func canUse(_ path: FastPath, _ tensors: [Tensor]) -> Bool {
+        fastPaths.contains(path) && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
     }
 }

@@ -56,7 +56,9 @@ extension CUDABackend {
         let (m, n, k) = (output.elementCount / layer.outputChannels, layer.outputChannels, layer.weight.shape[1])
         let frames = x.shape[0] + (history?.shape[0] ?? 0) + layer.kernel.t
         let isSmall = frames * x.shape[1] * x.shape[2] * x.shape[3] < 1 << 31 && layer.kernel.h * layer.kernel.w <= 32
-        if x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16), history?.isAligned(16) ?? true {
+        if fastPaths.contains(.convolution), x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16),
+            history?.isAligned(16) ?? true
+        {
             let width = n <= 32 ? 32 : 96
             return launch(
                 .gemm, "tensor_convolution_\(width)", grid: ((m + 127) / 128 * ((n + width - 1) / width), 1),

@@ -97,7 +97,7 @@ extension CUDABackend {
     func product(_ x: Tensor, _ w: Tensor, into output: Tensor, _ epilogue: KernelEpilogue) {
         let (m, k) = x.matrix
         let n = w.shape[0]
-        if x.dtype == .bf16, w.dtype == .bf16, k % 8 == 0, x.isAligned(16), w.isAligned(16) {
+        if k % 8 == 0, canUse(.products, [x, w]) {
             return launch(
                 .gemm, "tensor_linear_\(output.dtype)", grid: ((m + 127) / 128 * ((n + 127) / 128), 1), threads: 256,
                 shared: 3 * 256 * 128, x, w, output, Int64(m), Int32(n), Int32(k), epilogue)

@@ -18,7 +18,7 @@ extension CUDABackend {
         let parts = scratch([sizes.heads, chunks, size], .f32)
         let states = scratch([sizes.heads, size], .f32)
         let folded = scratch([sizes.heads, sizes.dim, sizes.dim], .f32)
-        let isTensor = sizes.dim == 128 && canUseTensorCores([q, k, v, output])
+        let isTensor = sizes.dim == 128 && canUse(.branch, [q, k, v, output])
         let grid = (chunks, sizes.heads)
         if isTensor {
             launch(
@@ -33,8 +33,7 @@ extension CUDABackend {
             .sparse, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
         launch(
             .sparse, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
-            folded,
-            dim)
+            folded, dim)
         if isTensor {
             launch(
                 .sparse, "branch_apply_tensor", grid: ((sizes.tokens + 127) / 128, sizes.heads), threads: 256,

@@ -26,7 +26,7 @@ extension CUDABackend {
         encode(k, mean: mean, into: codes.k, codes.kScale, sizes, block: sizes.keyBlock, blocks: sizes.keyBlocks)
         let most = scratch([width], .f32)
         must { try stream.clear(most.address, most.byteCount) }
-        if width % 8 == 0, canUseTensorCores([v]) {
+        if width % 8 == 0, canUse(.codes, [v]) {
             let grid = ((width / 8 + 127) / 128, (sizes.tokens + 63) / 64)
             launch(
                 .sparse, "sage_maxima_wide", grid: grid, threads: 128, v, most, Int32(sizes.tokens), Int32(width / 8))
@@ -50,7 +50,7 @@ extension CUDABackend {
         blocks: Int
     ) {
         let (tokens, heads) = (Int32(sizes.tokens), Int32(sizes.heads))
-        if sizes.dim == 128, block <= 128, canUseTensorCores([x, codes]) {
+        if sizes.dim == 128, block <= 128, canUse(.codes, [x, codes]) {
             return launch(
                 .sparse, "sage_codes_wide", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
                 heads, Int32(block))

@@ -68,7 +68,7 @@ extension CUDABackend {
         _ output: Tensor, quantized: Bool
     ) {
         guard sizes.dim == 128, [64, 128].contains(sizes.keyBlock), [64, 128].contains(sizes.queryBlock),
-            canUseTensorCores([q, k, v, output])
+            canUse(.attention, [q, k, v, output])
         else {
             return attendPlainly(
                 problem, heads: sizes.heads, kernel: "attend_plain_\(quantized ? "sage_" : "")\(q.dtype)")
@@ -103,7 +103,7 @@ extension CUDABackend {
     private func takeMeans(of x: Tensor, _ sizes: SparseAttentionSizes, blocks: Int, of block: Int, into means: Tensor)
     {
         let grid = (blocks, sizes.heads)
-        if sizes.dim == 128, canUseTensorCores([x]) {
+        if sizes.dim == 128, canUse(.codes, [x]) {
             return launch(
                 .sparse, "block_means_wide", grid: grid, threads: 256, x, means, Int32(sizes.tokens),
                 Int32(sizes.heads), Int32(block))

@@ -13,6 +13,7 @@ public final class CUDABackend: Backend {
     public let device: CUDADevice
     let stream: CUDAStream
     let kernels: KernelLibrary
+    let fastPaths: Set<FastPath>
     /// nil where cuBLASLt is not there: the kernels of this program do its work.
     let products: MatrixProducts?
     private let compilerVersion: String
@@ -21,11 +22,11 @@ public final class CUDABackend: Backend {
     ///   - device: which of the GPUs that this process may use.
     ///   - precision: `.bf16` or `.f32`.
     ///   - memoryLimit: most bytes to allocate; nil for what the GPU has.
-    ///   - usesLibraries: whether cuBLASLt, where it is there, computes large products.
+    ///   - fastPaths: which of the faster ways may be taken.
     /// - Throws: `CUDAError` if a library, a GPU or memory is missing, or a kernel does not compile.
     public init(
         device index: Int = 0, precision: DType = .bf16, memoryLimit: Int? = nil, cache: KernelCache = KernelCache(),
-        usesLibraries: Bool = true
+        fastPaths: Set<FastPath> = FastPath.chosen
     ) throws {
         precondition(precision == .bf16 || precision == .f32, "activations in \(precision)")
         activationType = precision
@@ -46,13 +47,15 @@ public final class CUDABackend: Backend {
         let compiler = try KernelCompiler()
         stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
         kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)
-        products = usesLibraries ? try? MatrixProducts(stream: stream) : nil
+        products = fastPaths.contains(.library) ? try? MatrixProducts(stream: stream) : nil
+        self.fastPaths = fastPaths
         compilerVersion = compiler.version
     }
 
     public var deviceDescription: String {
         "\(device.name), driver for CUDA \(stream.driver.version), kernels by NVRTC \(compilerVersion)"
-            + (products == nil ? ", without cuBLASLt" : "")
+            + (products == nil && fastPaths.contains(.library) ? ", without cuBLASLt" : "")
+            + FastPath.allCases.filter { !fastPaths.contains($0) }.map { ", \($0) left out" }.joined()
     }
 
     /// Kernel files compiled at this start (the others were kept from before), and the seconds to get them all.

@@ -148,6 +148,11 @@ public final class MatrixProducts: @unchecked Sendable {
         defer { _ = destroyPreference(preference) }
         var bytes = workspaceBytes
         try check(setPreference(preference, 1, &bytes, 8))
+        // Operands may begin at any 16 bytes; without this the library assumes 256.
+        for attribute: Int32 in 5...8 {
+            var alignment: UInt32 = 16
+            try check(setPreference(preference, attribute, &alignment, 4))
+        }
         // cublasLtMatmulHeuristicResult_t: algorithm (64 bytes), workspace, status, waves, reserved: 96 bytes.
         var result = [UInt64](repeating: 0, count: 12)
         var count: Int32 = 0

@@ -1,0 +1,29 @@
+import Foundation
+
+/// A faster way of some operations; beside each stands a plainer one that computes the same.
+///
+/// `DROPREEL_CUDA_WITHOUT` names those to leave out, separated by commas: where a check fails on a GPU, one run tells
+/// which of them is at fault, and the others go on meanwhile.
+public enum FastPath: String, CaseIterable, Sendable {
+    /// Products by cuBLASLt.
+    case library
+    /// Products, the VAE's attention included, on tensor cores by this program's kernel.
+    case products
+    /// Convolutions on tensor cores.
+    case convolution
+    /// Attention on tensor cores.
+    case attention
+    /// Attention by warps of 32 queries.
+    case tall
+    /// The linear branch of sparse attention on tensor cores.
+    case branch
+    /// Block means and SageSLA's codes 16 bytes at a time.
+    case codes
+
+    /// Those that the environment does not leave out.
+    public static var chosen: Set<FastPath> {
+        let stated = ProcessInfo.processInfo.environment["DROPREEL_CUDA_WITHOUT"] ?? ""
+        let names = stated.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        return Set(allCases.filter { !names.contains($0.rawValue) })
+    }
+}
