@@ -31,19 +31,7 @@ public final class CUDABackend: Backend {
         precondition(precision == .bf16 || precision == .f32, "activations in \(precision)")
         activationType = precision
         let driver = try CUDADriver()
-        let devices = try driver.devices()
-        guard devices.indices.contains(index) else {
-            throw CUDAError(
-                .noDevice, devices.isEmpty ? "the driver shows no GPU" : "there is no GPU \(index)",
-                hint: devices.isEmpty
-                    ? "CUDA_VISIBLE_DEVICES may hide it" : "GPUs are numbered 0 to \(devices.count - 1)")
-        }
-        device = devices[index]
-        guard device.isSupported else {
-            throw CUDAError(
-                .noDevice, "\(device.name) has compute capability \(device.major).\(device.minor)",
-                hint: "8.0 (Ampere) or later is needed; films can be made on the CPU")
-        }
+        device = try Self.chosen(index, of: driver.devices())
         let compiler = try KernelCompiler()
         stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
         kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)

@@ -66,7 +66,7 @@ public struct ConfigurationKey: Hashable, Sendable {
             "The model for pictures when no rule names one; empty for the first that suits."),
         .init(
             "engine", "backend", .choice(words()), "auto", legal: "auto, cpu or cuda",
-            "What computes; auto means cpu for now."),
+            "What computes; auto takes a GPU that has proven every operation, else the CPU."),
         .init(
             "engine", "device", .integer(0...63), "0", legal: "0 to 63",
             "Number of the GPU, of those that the service may use."),

@@ -9,32 +9,48 @@ import Tensors
 
 /// The only place that picks a backend.
 enum EngineFactory {
-    /// `auto` means the CPU until whole films have been made on a GPU and compared: single operations are proven there,
-    /// networks are not (docs/SPEED.md).
+    /// `auto` takes a GPU that has proven every operation of this program (`GPUProof`), else the CPU.
     ///
     /// - Parameters:
     ///   - threads: of the CPU backend; 0 for as many as the host has cores.
     ///   - precision: of the activations on a GPU: bf16 or f32.
     ///   - cache: where compiled kernels are kept.
+    ///   - proves: whether `auto` may take the seconds to prove a GPU that is not known yet.
     /// - Throws: an exit code, after it has said why a GPU that was asked for cannot be used.
     static func backend(
         _ choice: ServiceConfiguration.BackendChoice, device: Int, threads: Int, precision: DType = .bf16,
-        cache: KernelCache = KernelCache()
+        cache: KernelCache = KernelCache(), proves: Bool = true
     ) throws -> any Backend {
         func cpu() -> any Backend { CPUBackend(threads: threads > 0 ? threads : nil) }
-        guard choice == .cuda else { return cpu() }
-        do {
-            return try CUDABackend(device: device, precision: precision, cache: cache)
-        } catch let error as CUDAError {
-            throw fail(.unavailable, error.message, hint: error.hint)
+        switch choice {
+        case .cpu: return cpu()
+        case .auto:
+            guard let proof = GPUProof(device: device, cache: cache) else { return cpu() }
+            guard (proves ? proof.verdict() : proof.known) == .passed else { return cpu() }
+            // A GPU that was whole when it was proven may be full or gone now.
+            return (try? CUDABackend(device: device, precision: precision, cache: cache)) ?? cpu()
+        case .cuda:
+            do {
+                return try CUDABackend(device: device, precision: precision, cache: cache)
+            } catch let error as CUDAError {
+                throw fail(.unavailable, error.message, hint: error.hint)
+            }
         }
     }
 
     /// The service's own: its kernels are kept beside its ledger.
-    static func backend(_ configuration: ServiceConfiguration, threads: Int) throws -> any Backend {
+    static func backend(_ configuration: ServiceConfiguration, threads: Int, proves: Bool = true) throws
+        -> any Backend
+    {
         try backend(
             configuration.engine.backend, device: configuration.engine.device, threads: threads,
-            cache: kernelCache(configuration))
+            cache: kernelCache(configuration), proves: proves)
+    }
+
+    /// The GPU that `auto` would take; nil where there is none or another choice was made.
+    static func proof(_ configuration: ServiceConfiguration) -> GPUProof? {
+        guard configuration.engine.backend == .auto else { return nil }
+        return GPUProof(device: configuration.engine.device, cache: kernelCache(configuration))
     }
 
     static func kernelCache(_ configuration: ServiceConfiguration) -> KernelCache {

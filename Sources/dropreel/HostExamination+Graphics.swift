@@ -70,6 +70,24 @@ extension HostExamination {
         if let folder = EngineFactory.kernelCache(configuration).folder {
             findings.append(HostFinding(verdict: .ok, subject: "kernel cache", text: folder.path))
         }
+        if let proof = EngineFactory.proof(configuration) { findings.append(proving(proof)) }
         return findings
+    }
+
+    /// Proven anew: the card, its driver or its neighbours may have changed in ways that nothing names.
+    private func proving(_ proof: GPUProof) -> HostFinding {
+        switch proof.prove() {
+        case .passed:
+            HostFinding(
+                verdict: .ok, subject: "GPU \(proof.device)", text: "every operation is right there: auto takes it")
+        case .failed(let reason):
+            HostFinding(
+                verdict: .note, subject: "GPU \(proof.device)", text: "auto leaves it: \(reason)",
+                hint:
+                    "dropreel selftest --operations --backend cuda says more; docs/operations.md names what can be left out"
+            )
+        case .unknown:
+            HostFinding(verdict: .note, subject: "GPU \(proof.device)", text: "not proven")
+        }
     }
 }

@@ -31,6 +31,7 @@ final class ServiceHost {
                 .configuration, "no model is installed in \(configuration.models.directories.joined(separator: ", "))",
                 hint: "put a model folder with its model.json there, or set models.directories")
         }
+        Self.proveGPU(configuration, logger)
         var options = ServiceOptions(configuration, watcherExecutable: Self.watcher)
         if options.watcherExecutable == nil, options.usesWatcher {
             options.usesWatcher = false
@@ -113,6 +114,19 @@ final class ServiceHost {
         logger.notice("configuration read again", metadata: waiting.isEmpty ? [:] : ["restart": "\(waiting)"])
         if !waiting.isEmpty {
             service.notice = "a restart is needed for changed settings: \(waiting.joined(separator: ", "))"
+        }
+    }
+
+    /// Before the first worker asks: workers read what was found here.
+    private static func proveGPU(_ configuration: ServiceConfiguration, _ logger: Logger) {
+        guard let proof = EngineFactory.proof(configuration) else { return }
+        if proof.known == .unknown { logger.notice("proving the operations on GPU \(proof.device), once") }
+        switch proof.verdict() {
+        case .passed: logger.info("films are made on GPU \(proof.device)")
+        case .failed(let reason):
+            logger.warning(
+                "GPU \(proof.device) is left alone, films are made on the CPU", metadata: ["reason": "\(reason)"])
+        case .unknown: break
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CUDABackend
 import Foundation
 import OperationChecks
 import Rules
@@ -38,6 +39,9 @@ struct SelfTestCommand: ParsableCommand {
     @Option(help: "Threads of the CPU backend; 0 for all cores.")
     var threads = 0
 
+    @Option(help: "Folder of compiled kernels; the user's cache by default.")
+    var kernels: String?
+
     @Flag(help: "Print only failures and the closing line.")
     var quiet = false
 
@@ -50,8 +54,9 @@ struct SelfTestCommand: ParsableCommand {
         if let folder, !FileManager.default.fileExists(atPath: folder.path) {
             throw fail(.noInput, "\(folder.relativePath) is not there", hint: "name a folder of reference cases")
         }
+        let cache = KernelCache(folder: kernels.map { URL(fileURLWithPath: $0, isDirectory: true) })
         let backend = try EngineFactory.backend(
-            backend, device: device, threads: threads, precision: precision.dtype)
+            backend == .cuda ? .cuda : .cpu, device: device, threads: threads, precision: precision.dtype, cache: cache)
         Console.error("\(backend.name), \(backend.activationType): \(backend.deviceDescription)")
         var (passed, failed) = (0, 0)
         if operations {

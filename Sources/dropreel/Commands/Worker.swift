@@ -23,7 +23,7 @@ struct Worker: ParsableCommand {
         StopSignals.restoreDefaults()
         let configuration = try root.map(ServiceConfiguration.standard(root:)) ?? option.load()
         LogSetup.bootstrap(configuration.log)
-        let backend = try EngineFactory.backend(configuration, threads: configuration.threadsPerWorker)
+        let backend = try EngineFactory.backend(configuration, threads: configuration.threadsPerWorker, proves: false)
         let engine = FilmEngine(
             generator: EngineFactory.generator(configuration.library, backend), engine: configuration.engine)
         let layout = configuration.layout
