@@ -99,7 +99,7 @@ def refine(p, a, b):
     few = ['distil.py', '--choice', '0', '--topks', '.5', '.5', '.1', '0', '--own', '.75', *p]
     learned = ('judge_film', 'judge_thing')
     expert = lambda e: Job(f'i2v_{e}_few', [*few, '--mode', 'i2v', '--expert', e, '--teacher', 'i2v'], (last,), .30, .615, learned, True)
-    look = lambda name, gpu, *nets: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, *nets], (gpu,), .95, 1., ('t2v_few',))
+    look = lambda name, gpu, *nets: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, *nets], (gpu,), .93, 1., ('t2v_few',))
     return [
         judge('film', 0, .30), judge('thing', 0, .30), judge('check', .30, .37, '--check', '240', needs=learned),
         Job('vae_video', ['train_vae.py', 'video', '--go_on', '--rate', '2e-3', *p], (last,), .30, .60, learned, True),
@@ -107,10 +107,10 @@ def refine(p, a, b):
         Job('before', ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/before', '--count', '48', 'half_before=before_t2v_few,topk=.5',
                        'tenth_before=before_t2v_few,topk=.1', 'teacher_before=before_t2v,steps=0,guidance=2.5'], (last,), .30, .60, learned, True),
         Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.35', '--rate', '2e-3', '--refresh', '.15', *p], a, 0, .62),
-        Job('t2v_few', [*few, '--mode', 't2v', '--teacher', 't2v', '--guidance', '2.5'], tuple(sorted({*a, *b})), .62, .938,
+        Job('t2v_few', [*few, '--mode', 't2v', '--teacher', 't2v', '--guidance', '2.5'], tuple(sorted({*a, *b})), .62, .925,
             ('t2v', 'i2v_high_few', 'i2v_low_few', 'vae_video')),
-        look('teacher', first, '--count', '48', 'teacher=t2v,steps=0,guidance=2.5'),
-        look('student', last, '--count', '40', 'half=t2v_few,topk=.5', 'tenth=t2v_few,topk=.1'),
+        look('teacher', first, '--count', '100', 'teacher=t2v,steps=0,guidance=2.5'),
+        look('student', last, '--count', '100', 'half=t2v_few,topk=.5', 'tenth=t2v_few,topk=.1'),
     ], ['ckpt/t2v.pt', 'ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'ckpt/vae.pt', 'judge/film.safetensors', 'judge/thing.safetensors']
 
 

@@ -51,10 +51,11 @@ def main(args):
                 if len(shown) < args.shown:
                     wrong = [f'{n} {told[n]}' for n, good in zip(evaluate.T2V, verdict) if not good]
                     shown.append((job['prompt'] + (' -- judged ' + ', '.join(wrong) if wrong else ''), film))
-        out[name] = {'net': file, **options, 'films': len(jobs), **{n: round(100 * float(np.mean(v)), 1) for n, v in right.items()}}
-        (args.out / 'compare.json').write_text(json.dumps(out, indent=1))
+            out[name] = {'net': file, **options, 'films': len(right['all']), **{n: round(100 * float(np.mean(v)), 1) for n, v in right.items()}}
+            (args.out / 'compare.json').write_text(json.dumps(out, indent=1))
+            if len(shown) == args.shown and start // args.batch == (args.shown - 1) // args.batch or start + args.batch >= len(jobs):
+                report.sheet(shown, args.out / f'{name}.jpg', budget=900_000)
         print(name, out[name], flush=True)
-        report.sheet(shown, args.out / f'{name}.jpg', budget=900_000)
 
 
 if __name__ == '__main__':
