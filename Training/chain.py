@@ -4,6 +4,7 @@
   python chain.py second --work W --out O --seconds 480 --photos P --state S     both teachers
   python chain.py third  --work W --out O --seconds 480 --photos P --state S     sparse attention, distillation, experts
   python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation
+  python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -32,6 +33,7 @@ class Job:
     begin: float
     end: float
     needs: tuple = ()
+    beside: bool = False  # shares its GPU with others of this kind
     processes: list = field(default_factory=list)
     state: str = 'waiting'
     deadline: float = 0.
@@ -73,6 +75,8 @@ def plan(part, photos, count):
             teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
             teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
+    if part == 'refine':
+        return refine(p, a, b)
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -83,6 +87,31 @@ def plan(part, photos, count):
         sheet('t2v_4', a[0], *t2v), sheet('t2v_1', a[-1], *t2v, '--steps', '1'),
         sheet('i2v_4', b[0], *i2v), sheet('i2v_1', b[-1], *i2v, '--steps', '1'),
     ], ['ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
+
+
+def refine(p, a, b):
+    """Everything a second time, from the nets of before: the judge and image to video beside the teacher of text to video,
+    whose student then has all GPUs; at the end a first look at both."""
+    first, last = a[0], b[-1]
+    judge = lambda name, begin, end, *more, needs=(): Job(f'judge_{name}', [
+        'train_judge.py', name, '--out', '{work}/judge', *(['--photos', str(Path(p[1]).parent)] if p else []), '--vae', '{work}/vae.safetensors', *more],
+        (last,), begin, end, needs, True)
+    few = ['distil.py', '--choice', '0', '--topks', '.5', '.5', '.1', '0', '--own', '.75', *p]
+    learned = ('judge_film', 'judge_thing')
+    expert = lambda e: Job(f'i2v_{e}_few', [*few, '--mode', 'i2v', '--expert', e, '--teacher', 'i2v'], (last,), .30, .615, learned, True)
+    look = lambda name, gpu, *nets: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, *nets], (gpu,), .93, 1., ('t2v_few',))
+    return [
+        judge('film', 0, .30), judge('thing', 0, .30), judge('check', .30, .37, '--check', '240', needs=learned),
+        Job('vae_video', ['train_vae.py', 'video', '--go_on', '--rate', '2e-3', *p], (last,), .30, .60, learned, True),
+        expert('high'), expert('low'),
+        Job('before', ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/before', '--count', '48', 'half_before=before_t2v_few,topk=.5',
+                       'tenth_before=before_t2v_few,topk=.1', 'teacher_before=before_t2v,steps=0,guidance=2.5'], (last,), .30, .60, learned, True),
+        Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.35', '--rate', '2e-3', '--refresh', '.15', *p], a, 0, .62),
+        Job('t2v_few', [*few, '--mode', 't2v', '--teacher', 't2v', '--guidance', '2.5'], tuple(sorted({*a, *b})), .62, .925,
+            ('t2v', 'i2v_high_few', 'i2v_low_few', 'vae_video')),
+        look('teacher', first, '--count', '100', 'teacher=t2v,steps=0,guidance=2.5'),
+        look('student', last, '--count', '100', 'half=t2v_few,topk=.5', 'tenth=t2v_few,topk=.1'),
+    ], ['ckpt/t2v.pt', 'ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'ckpt/vae.pt', 'judge/film.safetensors', 'judge/thing.safetensors']
 
 
 class Chain:
@@ -114,7 +143,7 @@ class Chain:
     def launch(self, job):
         job.deadline = self.start + job.end * self.args.seconds
         until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
-        until = until[:2] if job.command[0] in ('sample.py', 'measure.py') else until
+        until = until[:2] if job.command[0] in ('sample.py', 'measure.py', 'compare.py') else until[2:] if job.command[0] == 'train_judge.py' else until
         command = [c.format(work=self.args.work) for c in job.command]
         log = open(self.args.work / f'logs/{job.name}.txt', 'ab')
         for rank in range(len(job.gpus)):
@@ -153,7 +182,7 @@ class Chain:
     def ready(self, job):
         both = lambda j, name: name in j.name and name in job.name
         light = lambda j: j.name == 'text' or both(j, 'sheet') or both(j, '_few') and 'sheet' not in j.name + job.name
-        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' for g in j.gpus}
+        busy = {g for j in self.jobs if j.state == 'running' and not light(j) and job.name != 'text' and not (j.beside and job.beside) for g in j.gpus}
         if self.extra and self.extra.poll() is None:
             busy.add(self.count - 1)
         over = {j.name: j.state not in ('waiting', 'running') for j in self.jobs}
@@ -168,7 +197,7 @@ class Chain:
             if path.exists() and path.stat().st_size < 16 << 20:
                 shutil.copyfile(path, out / path.name)
         with tarfile.open(out / 'small.tmp', 'w:gz') as tar:
-            for folder in ('logs', 'sheets', 'tokenizer'):
+            for folder in ('logs', 'sheets', 'tokenizer', 'judge/errors.json'):
                 if (self.args.work / folder).exists():
                     tar.add(self.args.work / folder, folder)
         (out / 'small.tmp').rename(out / 'small.tar.gz')
@@ -188,9 +217,14 @@ class Chain:
         if args.state and args.state.exists():
             for path in args.state.rglob('*'):
                 if path.is_file():
-                    target = args.work / ('tokenizer' if path.name == 'spiece.model' else 'ckpt') / path.name
+                    folder = 'tokenizer' if path.name == 'spiece.model' else 'ckpt' if path.suffix == '.pt' else '.'
+                    target = args.work / folder / path.name
                     if not target.exists():
                         shutil.copyfile(path, target)
+        for name in ('t2v', 't2v_few') if args.part == 'refine' else ():
+            path = args.work / f'ckpt/{name}.pt'
+            if path.exists():
+                shutil.copyfile(path, path.with_name(f'before_{name}.pt'))
         self.begin_extra()
         collected = time.time()
         self.say(f'{self.count} GPUs, {args.seconds:.0f} s')
@@ -228,7 +262,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

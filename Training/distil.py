@@ -9,7 +9,9 @@ levels only, so the student is trained at these four: the sparse, guided net of 
 the film (13 steps from the top, two-step Adams-Bashforth), and its end is the target at every level that the path passes.
 This discrete form needs no derivative of the net along the flow, which the sparse kernel does not offer, and its targets
 do not move. Paths begin at pure noise, at noised clips, or at what the student itself made a step before, noised again,
-as the sampler does: so it learns to mend its own errors.
+as the sampler does: so it learns to mend its own errors. A path costs as much as four steps of the student, so every pair
+of a state and its end is kept a while and seen again (--again). Image to video knows the end of its first latent frame
+exactly: it is the picture, and the loss says so, with --first times the weight.
 """
 import torch
 
@@ -21,6 +23,23 @@ import text
 import train_sla
 import train_teacher
 import train_vae
+
+
+class Shelf:
+    """Pairs with all that belongs to them, in bfloat16; every process takes the same places."""
+
+    def __init__(self, room, rng):
+        self.room, self.rng, self.kept = room, rng, []
+
+    def put(self, item):
+        item = [v.bfloat16() if torch.is_tensor(v) and v.dim() == 5 else v for v in item]
+        if len(self.kept) < self.room:
+            self.kept.append(item)
+        else:
+            self.kept[int(self.rng.integers(self.room))] = item
+
+    def take(self):
+        return [v.float() if torch.is_tensor(v) and v.dim() == 5 else v for v in self.kept[int(self.rng.integers(len(self.kept)))]]
 
 
 class Paths:
@@ -47,7 +66,7 @@ class Paths:
         z, ids, length, picked, b, first, stress = bank.draw(self.args.tokens)
         rows = text.encode(self.reader, ids, length)
         y = bank.conditioning(first, picked) if self.args.mode == 'i2v' else None
-        share = [.4, .2, .2, .2] if len(self.own) == 4 else [.5, .5]
+        share = [.3, .2, .25, .25] if len(self.own) == 4 else [.5, .5]
         start = self.own[int(rng.choice(len(self.own), p=share))]
         at = lambda i: self.levels[self.marks[i]]
         noise = lambda: torch.randn_like(z)
@@ -62,8 +81,12 @@ class Paths:
         else:
             x = (1 - at(start)) * z + at(start) * noise()
         states = flow.integrate(self.velocity(self.teacher, rows, length, y, False), x, self.levels[self.marks[start]:])
-        pairs = [(at(i), states[self.marks[i] - self.marks[start]], states[-1]) for i in self.own if i >= start]
-        return pairs, rows, length, y, stress
+        if y is not None:
+            states[-1][:, :, 0] = first
+            stress = stress.expand(-1, -1, *z.shape[2:]).clone()
+            stress[:, :, 0] *= self.args.first
+            stress = stress / stress.mean()
+        return [(at(i), states[self.marks[i] - self.marks[start]], states[-1], rows, length, y, stress) for i in self.own if i >= start]
 
 
 def main(args):
@@ -83,14 +106,16 @@ def main(args):
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])
     nets.compiled(net, args.compile), nets.compiled(teacher, args.compile)
-    paths = Paths(args, group, bank, teacher, net, reader)
+    paths, shelf = Paths(args, group, bank, teacher, net, reader), Shelf(args.shelf, bank.common)
     names = [round(1000 * paths.levels[paths.marks[i]]) for i in paths.own]
     clock = Clock(budget(args, args.fill), 0., group)
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'choice', 'norm'], not group.main)
     sums, counts = torch.zeros(len(names) + 2, device=group.device), torch.zeros(len(names) + 2)
     while (progress := clock.progress()) < 1:
-        pairs, rows, length, y, stress = paths.draw()
-        for t, x, end in pairs:
+        fresh = paths.draw()
+        for item in fresh:
+            shelf.put(item)
+        for t, x, end, rows, length, y, stress in fresh + [shelf.take() for _ in range(args.again * len(fresh))]:
             topk = args.topks[int(bank.common.integers(len(args.topks)))]
             dense = not topk
             choices.clear()
@@ -107,6 +132,7 @@ def main(args):
             if step % args.every == 0 and group.main:
                 log(step, int(clock.spent), *(sums.cpu() / counts.clamp(min=1)).tolist(), choice.item(), norm.item())
                 sums.zero_(), counts.zero_()
+            if step % (2 * args.every) == 0 and group.main:
                 save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
         bank.refresh(args.refresh)
     if group.main:
@@ -122,6 +148,9 @@ def options():
     p.add_argument('--teacher_topk', type=float, default=0., help='of the net that is integrated (0: dense)')
     p.add_argument('--topks', type=float, nargs='+', default=(.1, .1, .1, 0.), help='of the student, drawn at every step (0: dense); the first is that of its own starts')
     p.add_argument('--choice', type=float, default=.05, help='weight of the loss that teaches the choice of blocks')
+    p.add_argument('--again', type=int, default=2, help='steps on kept pairs for each fresh one')
+    p.add_argument('--shelf', type=int, default=400, help='pairs (of a whole batch) that are kept')
+    p.add_argument('--first', type=float, default=4., help='weight of the first latent frame in image to video')
     p.add_argument('--per', type=int, nargs=4, default=(2, 2, 3, 6), help='steps of the flow between the levels')
     p.set_defaults(seconds=600, rate=1e-3, ema=.99, tokens=60000)
     return p

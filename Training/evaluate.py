@@ -82,6 +82,13 @@ def job(kind, variant, n, prompt, image, settings, asked):
     return value | {'id': f'{kind}-{n:04d}-{digest}'}
 
 
+def in_turn(jobs, counts):
+    """The jobs in an order in which all variants grow at one pace, those of the first a little ahead: whatever the time
+    allows, every row of the table has its share."""
+    place = lambda j: (j['number'] + 1) / counts[j['kind'], j['variant']] + (0 if j['variant'] == 'base' else .3)
+    return sorted(jobs, key=place)
+
+
 def judge(model, job, film):
     """Everything that is measured of one film."""
     told = net.tell(model, film, world.Scene.from_dict(job['asked']) if job['kind'] == 't2v' else None)
@@ -167,10 +174,21 @@ def distances(args, results):
     return {'seeds': float(np.mean(seeds)), 'prompts': float(np.mean(prompts or [0])), 'drawn': float(np.mean(drawn)), 'count': len(seeds)}
 
 
+def may_be_shown(picture):
+    """Whether a picture is in the public domain (or CC0) as world/PHOTOGRAPHS.md lists it, or not listed there at all."""
+    name = Path(picture).stem.rpartition('-')[0]
+    for line in (HERE / 'world/PHOTOGRAPHS.md').read_text().splitlines():
+        if line.startswith(f'| {name} |'):
+            return any(word in line.rsplit('|', 2)[1] for word in ('CC0', 'public'))
+    return True
+
+
 def sheets(args, results):
     folder = args.films or args.out / 'films'
     for kind, count, columns in (('t2v', 24, 2), ('i2v', 12, 2)):
         own = [r for r in results if r['kind'] == kind and r['variant'] == 'base' and r['prompt'].isascii()]
+        if kind == 'i2v':
+            own = [r for r in own if may_be_shown(r['image'])] or own
         # Places in turn, so that a sheet shows the whole world.
         if kind == 't2v':
             turn = {}
@@ -214,12 +232,15 @@ def main():
         name, _, number = variant.partition('@')
         amount = min(int(number or args.variant_count), args.count)
         jobs += scene_jobs(args, name, amount)
+    counts = {}
+    for one in jobs:
+        counts[one['kind'], one['variant']] = counts.get((one['kind'], one['variant']), 0) + 1
     (args.out / 'jobs.json').write_text(json.dumps(jobs, indent=1, ensure_ascii=False))
     if args.list:
         return
     folder, failed, begun = args.films or args.out / 'films', {}, time.time()
     if not args.films:
-        failed = films.make(jobs, args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit)
+        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit)
         print(f'films: {time.time() - begun:.0f} s, {len(failed)} failed', flush=True)
         for name, error in list(failed.items())[:5]:
             print(name, error, flush=True)

@@ -202,10 +202,13 @@ def train_video(args, group):
     photos = photographs(args.photos)
     clips = Clips(group, args.pool, photos, 3)
     test = Clips(group, 8, photos, 4, 'held', chunk=4).rows[..., 40:104, 60:188].float() / 127.5 - 1
-    vae = load_weights(build(), torch.load(args.work / 'ckpt/vae_image.pt')['net'])
+    vae = build() if args.go_on else load_weights(build(), torch.load(args.work / 'ckpt/vae_image.pt')['net'])
+    known = args.work / 'ckpt/vae.pt'
+    if args.go_on and known.exists():
+        load_weights(vae, torch.load(known)['net'])
     with torch.no_grad():  # start by fading from one latent frame to the next
         for name, m in vae.decoder.named_modules():
-            if name.endswith('time_conv'):
+            if name.endswith('time_conv') and not (args.go_on and known.exists()):
                 half = m.weight[:m.in_channels]
                 half[:, :, 1], half[:, :, 2] = half[:, :, 2] / 2, half[:, :, 2] / 2
     path = args.work / 'ckpt/vae_video_state.pt'
@@ -266,6 +269,7 @@ if __name__ == '__main__':
     p.add_argument('--crop', type=int)
     p.add_argument('--whole', type=int, nargs=2, default=(144, 256))
     p.add_argument('--rate', type=float, default=3e-3)
+    p.add_argument('--go_on', action='store_true', help='the decoder from W/ckpt/vae.pt; its latents stay what they are')
     p.add_argument('--kl', type=float, default=3e-4)
     p.add_argument('--noise', type=float, default=.1)
     p.add_argument('--every', type=int, default=100)

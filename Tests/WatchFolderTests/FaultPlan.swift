@@ -24,40 +24,52 @@ final class FaultPlan {
         static let changing = Calls(rawValue: 0x3FF)
     }
 
-    private static let size = 256
-    private let file: URL
-    private let memory: UnsafeMutableRawPointer
+    /// One plan's shared memory. Every plan has a file of its own: a process of an earlier one that is still starting, or
+    /// not dead yet, must not take the place of the service, nor use up the calls of a later one.
+    private final class Shared {
+        static let size = 256
+        let file: URL
+        let memory: UnsafeMutableRawPointer
+
+        init() throws {
+            file = FileManager.default.temporaryDirectory.appendingPathComponent("faults-\(UUID().uuidString)")
+            try Data(count: Self.size).write(to: file)
+            let descriptor = open(file.path, O_RDWR | O_CLOEXEC)
+            defer { close(descriptor) }
+            guard descriptor >= 0,
+                let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
+                memory != MAP_FAILED
+            else { throw Unusable(reason: "no shared memory: \(errno)") }
+            self.memory = memory
+        }
+
+        deinit {
+            munmap(memory, Self.size)
+            try? FileManager.default.removeItem(at: file)
+        }
+    }
 
     struct Unusable: Error { var reason: String }
 
+    private var shared: Shared
+    private var memory: UnsafeMutableRawPointer { shared.memory }
+
     init() throws {
         guard access(Self.library.path, R_OK) == 0 else { throw Unusable(reason: "\(Self.library.path) is not built") }
-        file = FileManager.default.temporaryDirectory.appendingPathComponent("faults-\(UUID().uuidString)")
-        try Data(count: Self.size).write(to: file)
-        let descriptor = open(file.path, O_RDWR | O_CLOEXEC)
-        defer { close(descriptor) }
-        guard descriptor >= 0,
-            let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), memory != MAP_FAILED
-        else { throw Unusable(reason: "no shared memory: \(errno)") }
-        self.memory = memory
-    }
-
-    deinit {
-        munmap(memory, Self.size)
-        try? FileManager.default.removeItem(at: file)
+        shared = try Shared()
     }
 
     private static let library = ServiceProcess.built("libdropreel-faults.so")
 
-    /// For the process that is to be struck.
-    var environment: [String: String] { ["LD_PRELOAD": Self.library.path, "DROPREEL_FAULTS": file.path] }
+    /// For the process that is to be struck; of the plan that was set last.
+    var environment: [String: String] { ["LD_PRELOAD": Self.library.path, "DROPREEL_FAULTS": shared.file.path] }
 
     /// Starts from nothing; set it before the process that it is for.
     func set(
         _ mode: Mode, calls: Calls, at target: Int = 0, alsoKillsService: Bool = false, isSticky: Bool = false,
         error: Int32 = 0
-    ) {
-        memset(memory, 0, Self.size)
+    ) throws {
+        shared = try Shared()
         memory.storeBytes(of: UInt64(target), toByteOffset: 8, as: UInt64.self)
         memory.storeBytes(of: mode.rawValue, toByteOffset: 16, as: UInt32.self)
         memory.storeBytes(of: alsoKillsService ? 1 : 0, toByteOffset: 20, as: UInt32.self)

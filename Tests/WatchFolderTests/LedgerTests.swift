@@ -134,3 +134,19 @@ struct LedgerTests {
         #expect(JobID("../../etc/passwd") == nil && JobID("") == nil)
     }
 }
+
+@Suite struct PackedDigestTests {
+    @Test("a digest in 32 bytes is the text again; what is none is nothing, and equal to no digest")
+    func roundTrip() {
+        for seed in 0..<50 {
+            let text = Digest.of(Array("\(seed)".utf8))
+            #expect(PackedDigest(text).text == text)
+        }
+        let low = String(repeating: "0", count: 64)
+        #expect(PackedDigest(low).text == low)
+        for bad in ["", "abc", String(repeating: "g", count: 64), String(repeating: "A", count: 64), low + "0"] {
+            #expect(PackedDigest(bad).text == "")
+            #expect(PackedDigest(bad) != PackedDigest(low))
+        }
+    }
+}

@@ -53,12 +53,11 @@ struct SweepRun {
     ///   at that call.
     func countCalls(_ calls: FaultPlan.Calls, afterKill target: Int? = nil) throws -> Int {
         if let target {
-            plan.set(.killBefore, calls: .changing, at: target, alsoKillsService: true)
+            try plan.set(.killBefore, calls: .changing, at: target, alsoKillsService: true)
             try service.start(workers: 1, environment: plan.environment)
-            // Where the struck worker did not take it along, it goes a moment later.
-            if !service.waits(within: 10, until: { !service.isRunning }) { service.kill() }
+            _ = service.waits(within: 300) { !service.isRunning }
         }
-        plan.set(.count, calls: calls)
+        try plan.set(.count, calls: calls)
         try service.start(workers: 1, environment: plan.environment)
         _ = service.waits(within: 300) { isFinished }
         return plan.count
@@ -67,7 +66,7 @@ struct SweepRun {
     func strike(_ point: Point) throws -> Result {
         var result = Result()
         let sampler = OutboxSampler(service.root.appendingPathComponent("outbox"))
-        set(point)
+        try set(point)
         try service.start(workers: 1, environment: plan.environment)
         // The number of calls varies a little from run to run: one of the last may never come.
         var finishedAt: Double?
@@ -79,13 +78,12 @@ struct SweepRun {
         result.place = plan.place
         switch point.mode {
         case .killBefore, .killAfter:
-            if point.alsoKillsService, !service.waits(within: 10, until: { !service.isRunning }) { service.kill() }
             let isService = point.alsoKillsService || plan.place.hasPrefix("service")
             if isService, plan.hasStruck, !service.waits(within: 300, until: { !service.isRunning }) {
                 result.violations.append("still running")
             }
             if isService, plan.hasStruck, let recovery = point.recoveryTarget {
-                plan.set(.killBefore, calls: .changing, at: recovery, alsoKillsService: true)
+                try plan.set(.killBefore, calls: .changing, at: recovery, alsoKillsService: true)
                 try service.start(workers: 1, environment: plan.environment)
                 _ = service.waits(within: 300) { !service.isRunning || isFinished }
                 result.wasReachedInRecovery = plan.hasStruck
@@ -107,8 +105,8 @@ struct SweepRun {
         return result
     }
 
-    private func set(_ point: Point) {
-        plan.set(
+    private func set(_ point: Point) throws {
+        try plan.set(
             point.mode, calls: FaultPlan.Calls(rawValue: point.calls), at: point.target,
             alsoKillsService: point.alsoKillsService, isSticky: point.isSticky, error: point.error)
     }

@@ -12,9 +12,11 @@ import world
 from world.render import expected
 
 #: Frames of a film that are looked at, evenly spaced, and the area they are scaled to.
-FRAMES, AREA = 13, 64 * 36
+FRAMES, AREA = 17, 128 * 72
 #: Windows around the place where the words put the thing: units to each side, pixels, parts of the film.
-REACH, PIXELS, MOMENTS = 58., 64, (.12, .34, .5, .66, .88)
+REACH, PIXELS, MOMENTS = 56., 112, (.08, .2, .34, .5, .66, .8, .92)
+#: Cells that a film's content may move from one frame that is looked at to the next, for matching.
+SPAN = 3
 SCENE = {'place': world.PLACES, 'thing': world.THINGS, 'colour': world.COLOURS, 'action': world.ACTIONS,
          'camera': world.CAMERAS, 'weather': world.WEATHERS, 'light': world.LIGHTS}
 THING = {'thing': world.THINGS, 'colour': world.COLOURS}
@@ -41,12 +43,12 @@ def shrink(film):
 class ThingJudge(nn.Module):
     """Kind and colour of the thing from windows of single frames; the windows of a film are averaged."""
 
-    def __init__(self, widths=(32, 48, 80, 112)):
+    def __init__(self, widths=(32, 56, 80, 112)):
         super().__init__()
         layers, last = [], 3
         for width in widths:
             layers += [nn.Conv2d(last, width, 3, 2, 1), nn.GroupNorm(8, width), nn.SiLU(),
-                       nn.Conv2d(width, width, 3, 1, 1, groups=4), nn.GroupNorm(8, width), nn.SiLU()]
+                       nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.SiLU()]
             last = width
         self.body = nn.Sequential(*layers)
         self.heads = nn.ModuleDict({n: nn.Linear(2 * last, len(v)) for n, v in THING.items()})
@@ -55,7 +57,7 @@ class ThingJudge(nn.Module):
         """[B,T,3,PIXELS,PIXELS] in 0..1 -> {head: mean of the windows' log probabilities}."""
         z = self.body(windows.flatten(0, 1) * 2 - 1)
         z = torch.cat((z.mean((2, 3)), z.amax((2, 3))), 1)
-        return {n: head(z).log_softmax(-1).reshape(*windows.shape[:2], -1).mean(1) for n, head in self.heads.items()}
+        return {n: head(z).float().log_softmax(-1).reshape(*windows.shape[:2], -1).mean(1) for n, head in self.heads.items()}
 
 
 def windows(film, scene):
@@ -68,18 +70,30 @@ def windows(film, scene):
     grids = torch.stack(((line[None, None, :] + x[0][:, None, None]).expand(-1, PIXELS, PIXELS) * 2 / width,
                          (line[None, :, None] + y[0][:, None, None]).expand(-1, PIXELS, PIXELS) * 2 / height), -1)
     seen = torch.from_numpy(film[frames].astype(np.float32)).permute(0, 3, 1, 2) / 255
-    return F.grid_sample(F.avg_pool2d(seen, 3, 1, 1, count_include_pad=False), grids, padding_mode='border', align_corners=False)[None]
+    return F.grid_sample(seen, grids, padding_mode='border', align_corners=False)[None]
+
+
+def matches(a, b, span=SPAN):
+    """How well every cell of `a` [N,C,h,w] agrees with the cells of `b` up to `span` away: [N,(2 span + 1)^2,h,w]."""
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = F.normalize(a, dim=1), F.pad(F.normalize(b, dim=1), (span,) * 4)
+        h, w = a.shape[2:]
+        return torch.stack([(a * b[:, :, dy:dy + h, dx:dx + w]).sum(1) for dy in range(2 * span + 1) for dx in range(2 * span + 1)], 1)
 
 
 class Judge(nn.Module):
-    """Everything but the thing itself. Convolutions over a frame and its change to the next, one vector a frame that
-    keeps places apart, convolutions over time; the heads read means and maxima."""
+    """Everything but the thing itself. Convolutions over a frame, its change to the next, and where its cells are found
+    again in the next (which shows motion of the camera and of the thing); one vector a frame that keeps places apart,
+    convolutions over time; the heads read means and maxima."""
 
-    def __init__(self, widths=(24, 48, 64), inner=112):
+    def __init__(self, first=24, widths=(56, 80, 80), inner=144):
         super().__init__()
-        layers, last = [], 3 + 3
+        layer = lambda a, b, size, stride: [nn.Conv2d(a, b, size, stride, size // 2), nn.GroupNorm(8, b), nn.SiLU()]
+        self.stem = nn.Sequential(*layer(3, first, 5, 2), *layer(first, first, 3, 1))
+        self.key = nn.Conv2d(first, first // 2, 3, 1, 1)
+        layers, last = [], 2 * first + (2 * SPAN + 1) ** 2
         for n, width in enumerate(widths):
-            layers += [nn.Conv2d(last, width, 5 if n == 0 else 3, 2, 2 if n == 0 else 1), nn.GroupNorm(8, width), nn.SiLU()]
+            layers += layer(last, width, 3, 2 if n < 2 else 1)
             last = width
         self.frames = nn.Sequential(*layers)
         self.flat = nn.Sequential(nn.Linear(last * 24, inner), nn.LayerNorm(inner), nn.SiLU())
@@ -90,8 +104,11 @@ class Judge(nn.Module):
     def forward(self, film):
         """[B,FRAMES,3,h,w] in 0..1 -> {head: logits}."""
         b, t = film.shape[:2]
-        change = torch.cat((film[:, 1:] - film[:, :-1], film[:, -1:] - film[:, :1]), 1)
-        z = self.frames(torch.cat((film * 2 - 1, change * 3), 2).flatten(0, 1))
+        z = self.stem((film * 2 - 1).flatten(0, 1))
+        key = self.key(z).unflatten(0, (b, t))
+        after = lambda v: torch.cat((v[:, 1:], v[:, -1:]), 1).flatten(0, 1)
+        z = torch.cat((z, after(z.unflatten(0, (b, t))) - z, 2 * matches(key.flatten(0, 1), after(key)).to(z.dtype)), 1)
+        z = self.frames(z)
         # 4 x 6 places, or 6 x 4 of an upright film turned the same way round: the larger side has six.
         upright = z.shape[2] > z.shape[3]
         grid = F.adaptive_avg_pool2d(z, (6, 4) if upright else (4, 6))
@@ -103,7 +120,7 @@ class Judge(nn.Module):
         thirds = [part.mean(2) for part in v.tensor_split(3, 2)]
         whole = z.reshape(b, t, *z.shape[1:])
         pooled = torch.cat(thirds + [v.mean(2), v.amax(2), whole.mean((1, 3, 4)), whole.amax((1, 3, 4))], 1)
-        return {n: self.heads[n.replace(' ', '_')](pooled) for n in FILM}
+        return {n: self.heads[n.replace(' ', '_')](pooled).float() for n in FILM}
 
 
 def save(model, path, notes):

@@ -89,10 +89,10 @@ def _draw(canvas, scenes):
 
 
 @torch.no_grad()
-def expected(scenes, frames, total, height, width):
+def expected(scenes, frames, total, height, width, device='cpu'):
     """Where the words alone put the thing (no jitter): x, y [B,T] in pixels from the frame's middle, and its size."""
     plain = [replace(s, jitter=(0.,) * len(s.jitter)) for s in scenes]
-    canvas = Canvas([s.jitter for s in plain], frames, total, height, width, torch.device('cpu'), torch.float32)
+    canvas = Canvas([s.jitter for s in plain], frames, total, height, width, torch.device(device), torch.float32)
     set_camera(canvas, [s.camera for s in plain])
     pose = Pose(canvas, plain)
     flat = lambda v: (v + 0 * canvas.frame + 0 * canvas.jitter[0])[:, :, 0, 0, 0]
@@ -100,17 +100,18 @@ def expected(scenes, frames, total, height, width):
 
 
 @torch.no_grad()
-def render_windows(scenes, frames, total, height, width, reach, pixels, shift=None):
+def render_windows(scenes, frames, total, height, width, reach, pixels, shift=None, device='cpu'):
     """Square windows that reach `reach` units to each side of the expected place of the thing, [B,T,3,pixels,pixels];
     `shift` [B,T,2]: units by which they are off."""
-    x, y, _ = expected(scenes, frames, total, height, width)
-    canvas = Canvas([s.jitter for s in scenes], frames, total, height, width, torch.device('cpu'), torch.float32)
-    grid = ((torch.arange(pixels) + .5) / pixels * 2 - 1) * reach
-    shift = torch.zeros(*x.shape, 2) if shift is None else shift
+    device = torch.device(device)
+    x, y, _ = expected(scenes, frames, total, height, width, device)
+    canvas = Canvas([s.jitter for s in scenes], frames, total, height, width, device, torch.float32)
+    grid = ((torch.arange(pixels, device=device) + .5) / pixels * 2 - 1) * reach
+    shift = torch.zeros(*x.shape, 2, device=device) if shift is None else shift.to(device)
     canvas.x0 = (x / canvas.unit + shift[..., 0])[:, :, None, None, None] + grid
     canvas.y0 = (y / canvas.unit + shift[..., 1])[:, :, None, None, None] + grid[:, None]
     canvas.unit = pixels / (2 * reach)
-    canvas.image = torch.zeros(*x.shape, 3, pixels, pixels)
+    canvas.image = torch.zeros(*x.shape, 3, pixels, pixels, device=device)
     return _draw(canvas, scenes)
 
 

@@ -7,10 +7,13 @@ struct KnownInputs {
         var drop: JobID
         var role: InputRecord.Role
         var identity: FileIdentity
-        var sha256: String
+        var digest: PackedDigest
         /// Belongs to a job that is not finished; else it was kept or orphaned.
         var isWaiting: Bool
         var stemKey: String
+
+        /// As in the ledger; empty for a file that was never read.
+        var sha256: String { digest.text }
     }
 
     struct Group: Hashable {
@@ -42,8 +45,8 @@ struct KnownInputs {
         remove(path)
         let key = DropName(path.name).stemKey
         entries[path] = Entry(
-            drop: drop, role: input.role, identity: input.identity, sha256: input.sha256, isWaiting: isWaiting,
-            stemKey: key)
+            drop: drop, role: input.role, identity: input.identity, digest: PackedDigest(input.sha256),
+            isWaiting: isWaiting, stemKey: key)
         byFolder[path.parent, default: []].insert(path)
         byGroup[Group(folder: path.parent, stemKey: key), default: .empty].insert(path)
         byDrop[drop, default: .empty].insert(path)

@@ -1,0 +1,73 @@
+"""Judges films that the Python nets draw, to compare a student with its teacher on the prompts of evaluate.py:
+
+  python compare.py --work W --out O --count 100 teacher=t2v,steps=0,guidance=2.5 few=t2v_few,topk=.5,steps=4
+
+Each net: NAME=FILE[,topk=SHARE][,steps=N][,guidance=G][,frames=N][,language=zh]; without topk dense, steps 0 is the flow in
+50 steps. Writes O/compare.json and a contact sheet of each. The shipped files are judged by evaluate.py, through the engine.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import evaluate
+from judge import net, report
+from sample import Studio
+import world
+
+
+def parse(spec):
+    name, _, rest = spec.partition('=')
+    file, *pairs = rest.split(',')
+    options = {'steps': 4, 'topk': None, 'guidance': 1., 'frames': 81, 'language': 'en'}
+    for pair in pairs:
+        key, value = pair.split('=')
+        options[key] = value if key == 'language' else int(value) if key in ('steps', 'frames') else float(value)
+    return name, file, options
+
+
+def main(args):
+    models, _ = net.load(args.weights, args.device)
+    out = json.loads((args.out / 'compare.json').read_text()) if (args.out / 'compare.json').exists() else {}
+    args.out.mkdir(parents=True, exist_ok=True)
+    for spec in args.nets:
+        name, file, options = parse(spec)
+        asked = argparse.Namespace(seed=args.seed, steps=4, frames=81, shape='16:9', topk=None, language=options['language'])
+        jobs = evaluate.scene_jobs(asked, 'base', args.first + args.count)[args.first:]
+        studio = Studio(args.work, 't2v', [file], topk=options['topk'], guidance=options['guidance'])
+        shown, right = [], {n: [] for n in (*evaluate.T2V, 'all')}
+        for start in range(0, len(jobs), args.batch):
+            part = jobs[start:start + args.batch]
+            films = studio.films([j['prompt'] for j in part], options['frames'], steps=options['steps'], seed=args.seed * 1000 + args.first + start)
+            for job, film in zip(part, films):
+                film = (film.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+                scene = world.Scene.from_dict(job['asked'])
+                told = net.tell(models, film, scene)
+                verdict = [told[n] == getattr(scene, n) for n in evaluate.T2V]
+                for n, value in zip(right, verdict + [all(verdict)]):
+                    right[n].append(value)
+                if len(shown) < args.shown:
+                    wrong = [f'{n} {told[n]}' for n, good in zip(evaluate.T2V, verdict) if not good]
+                    shown.append((job['prompt'] + (' -- judged ' + ', '.join(wrong) if wrong else ''), film))
+            out[name] = {'net': file, **options, 'films': len(right['all']), **{n: round(100 * float(np.mean(v)), 1) for n, v in right.items()}}
+            (args.out / 'compare.json').write_text(json.dumps(out, indent=1))
+            if len(shown) == args.shown and start // args.batch == (args.shown - 1) // args.batch or start + args.batch >= len(jobs):
+                report.sheet(shown, args.out / f'{name}.jpg', budget=900_000)
+        print(name, out[name], flush=True)
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--work', type=Path, required=True)
+    p.add_argument('--out', type=Path, required=True)
+    p.add_argument('--weights', type=Path, default=Path(__file__).resolve().parent / 'judge/weights')
+    p.add_argument('--count', type=int, default=100)
+    p.add_argument('--first', type=int, default=0, help='number of the first prompt')
+    p.add_argument('--shown', type=int, default=24, help='films on the sheet')
+    p.add_argument('--batch', type=int, default=10)
+    p.add_argument('--seed', type=int, default=1)
+    p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    p.add_argument('nets', nargs='+')
+    main(p.parse_args())
