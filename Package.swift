@@ -85,7 +85,8 @@ var floor3: [Target] {
         .target(
             name: "Bench",
             dependencies: [
-                "Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "CUDABackend", "COpenBLAS",
+                "Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "CPUBackend", "CUDABackend", "CUDADriver",
+                "COpenBLAS",
             ]),
     ]
 }

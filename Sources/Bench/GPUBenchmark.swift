@@ -1,4 +1,5 @@
 import CUDABackend
+import CUDADriver
 import Checkpoints
 import Foundation
 import Sampling
@@ -41,9 +42,14 @@ public struct GPUBenchmark {
     private let weights = RandomWeights()
     /// Called with each row as it is measured.
     let report: (Row) -> Void
+    /// Called with a stage's name and what each of its kernels takes; nil for no profiles.
+    let profile: ((String, [WorkTime]) -> Void)?
 
-    public init(backend: CUDABackend, repetitions: Int = 5, report: @escaping (Row) -> Void) {
-        (self.backend, self.repetitions, self.report) = (backend, repetitions, report)
+    public init(
+        backend: CUDABackend, repetitions: Int = 5, profile: ((String, [WorkTime]) -> Void)? = nil,
+        report: @escaping (Row) -> Void
+    ) {
+        (self.backend, self.repetitions, self.profile, self.report) = (backend, repetitions, profile, report)
     }
 
     public enum Stage: String, CaseIterable, Sendable {
@@ -157,6 +163,7 @@ public struct GPUBenchmark {
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
             teraflops: operations.map { $0 / median / 1e12 }, peakBytes: backend.memoryUsage.peak)
         report(row)
+        if let profile { profile(name, try backend.profile(body)) }
         return row
     }
 

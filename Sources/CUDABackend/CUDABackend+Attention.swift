@@ -19,6 +19,11 @@ extension CUDABackend {
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
             stride: Int32(heads * dim), dim: Int32(dim), queries: Int32(queries), keys: Int32(keys),
             queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
+        if isTensor, dim == 128, bias == nil, queries > 64, keys >= 64, usesHopper {
+            return launch(
+                .attention, "hopper_attention_128", grid: ((queries + 127) / 128, heads), threads: 256,
+                shared: Self.hopperAttentionBytes, problem)
+        }
         if isTensor {
             let rows = queries <= 64 ? 64 : 128
             let isTall = dim == 128 && rows == 128 && prefersTallWarps
@@ -62,6 +67,12 @@ extension CUDABackend {
             .attention, kernel, grid: ((queries + rows - 1) / rows, heads), threads: 128, shared: shared, problem,
             Int32(rows))
     }
+
+    /// Whether the instructions that only Hopper has may be used.
+    var usesHopper: Bool { fastPaths.contains(.hopper) && device.architecture == "90a" }
+
+    /// Queries, two tiles of keys and two of values, at a multiple of 1024.
+    static let hopperAttentionBytes = 1024 + (128 + 4 * 64) * 256
 
     /// Where two blocks of 96 KiB fit on a multiprocessor, warps of 32 queries are faster than twice as many of 16.
     var prefersTallWarps: Bool { fastPaths.contains(.tall) && device.sharedMemoryPerBlock >= 200 << 10 }

@@ -59,6 +59,12 @@ extension CUDABackend {
         if fastPaths.contains(.convolution), x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16),
             history?.isAligned(16) ?? true
         {
+            if n > 48, usesHopper {
+                return launch(
+                    .gemm, "hopper_convolution_96", grid: ((m + 127) / 128 * ((n + 95) / 96), 1), threads: 256,
+                    shared: 1024 + 4 * (128 + 96) * 128, x, layer.weight, output, Int64(m), Int32(n), Int32(k),
+                    epilogue, window)
+            }
             let width = n <= 32 ? 32 : 96
             return launch(
                 .gemm, "tensor_convolution_\(width)", grid: ((m + 127) / 128 * ((n + width - 1) / width), 1),

@@ -1,9 +1,6 @@
 import Tensors
 
 extension CUDABackend {
-    /// Tokens that one block of threads sums up; the sums are added in order.
-    private static let branchChunk = 1024
-
     /// `output += projection(phi(q) (phi(k)^T v) / (1e-5 + phi(q) . sum phi(k)))`, phi = softmax over the channels.
     ///
     /// The projection is applied to the state, once a head, not to every token.
@@ -12,36 +9,45 @@ extension CUDABackend {
         to output: Tensor
     ) {
         precondition(sizes.dim <= 128, "a linear branch of \(sizes.dim) channels")
+        let isTensor = sizes.dim == 128 && weight.dtype == .bf16 && canUse(.branch, [q, k, v, output, weight])
         let (tokens, heads, dim) = (Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.dim))
-        let chunks = (sizes.tokens + Self.branchChunk - 1) / Self.branchChunk
+        let chunk = isTensor ? tensorChunk(sizes) : 1024
+        let chunks = (sizes.tokens + chunk - 1) / chunk
         let size = sizes.dim * (sizes.dim + 1)
         let parts = scratch([sizes.heads, chunks, size], .f32)
         let states = scratch([sizes.heads, size], .f32)
-        let folded = scratch([sizes.heads, sizes.dim, sizes.dim], .f32)
-        let isTensor = sizes.dim == 128 && canUse(.branch, [q, k, v, output])
+        let folded = scratch([sizes.heads, sizes.dim, sizes.dim], isTensor ? .bf16 : .f32)
         let grid = (chunks, sizes.heads)
         if isTensor {
             launch(
-                .sparse, "branch_state_tensor", grid: grid, threads: 256, k, v, parts, tokens, heads,
-                Int32(Self.branchChunk))
+                .sparse, "branch_state_tensor", grid: grid, threads: 256, k, v, parts, tokens, heads, Int32(chunk))
         } else {
             launch(
                 .sparse, "branch_state_\(k.dtype)", grid: grid, threads: 256, k, v, parts, tokens, heads, dim,
-                Int32(Self.branchChunk))
+                Int32(chunk))
         }
         launchElements(
             .sparse, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
-        launch(
-            .sparse, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
-            folded, dim)
         if isTensor {
+            let turns = 4
             launch(
-                .sparse, "branch_apply_tensor", grid: ((sizes.tokens + 127) / 128, sizes.heads), threads: 256,
-                shared: 2 * 128 * 256 + 128 * 4, q, folded, states, bias, output, tokens, heads)
+                .sparse, "branch_fold_tensor", grid: (128, sizes.heads), threads: 256, states, weight, folded)
+            launch(
+                .sparse, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
+                threads: 256, shared: 2 * 128 * 256, q, folded, states, bias, output, tokens, heads, Int32(turns))
         } else {
+            launch(
+                .sparse, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
+                folded, dim)
             launch(
                 .sparse, "branch_apply_\(q.dtype)", grid: ((sizes.tokens + 63) / 64, sizes.heads), threads: 256,
                 shared: (128 * 128 + 64 * 128 + 128 + 64) * 4, q, folded, states, bias, output, tokens, heads, dim)
         }
+    }
+
+    /// Tokens of a block, in turns of 64: all blocks at once, two on each multiprocessor.
+    private func tensorChunk(_ sizes: SparseAttentionSizes) -> Int {
+        let blocks = max(1, 2 * device.multiprocessors / sizes.heads)
+        return max(256, ((sizes.tokens + blocks - 1) / blocks + 63) / 64 * 64)
     }
 }

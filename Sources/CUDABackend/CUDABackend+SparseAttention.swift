@@ -73,6 +73,11 @@ extension CUDABackend {
             return attendPlainly(
                 problem, heads: sizes.heads, kernel: "attend_plain_\(quantized ? "sage_" : "")\(q.dtype)")
         }
+        if sizes.keyBlock == 64, sizes.queryBlock == 128, usesHopper {
+            return launch(
+                .attention, quantized ? "hopper_attention_sage" : "hopper_attention_128",
+                grid: (sizes.queryBlocks, sizes.heads), threads: 256, shared: Self.hopperAttentionBytes, problem)
+        }
         let isTall = sizes.keyBlock == 64 && sizes.queryBlock == 128 && prefersTallWarps
         let form = sizes.keyBlock == 128 ? "_wide" : isTall ? "_tall" : ""
         launch(

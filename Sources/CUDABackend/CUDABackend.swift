@@ -59,6 +59,9 @@ public final class CUDABackend: Backend {
     /// Milliseconds of GPU time that the work of `body` takes.
     public func time(_ body: () throws -> Void) throws -> Double { try stream.time(body) }
 
+    /// What each kernel of `body` takes, the longest first.
+    public func profile(_ body: () throws -> Void) throws -> [WorkTime] { try stream.profile(body) }
+
     // MARK: For the operations
 
     /// What an operation does when the driver refuses: results would be wrong, so the process ends.

@@ -17,6 +17,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case tall
     /// The linear branch of sparse attention on tensor cores.
     case branch
+    /// Convolutions and attention by Hopper's own instructions.
+    case hopper
     /// Block means and SageSLA's codes 16 bytes at a time.
     case codes
 

@@ -2,8 +2,8 @@ import Foundation
 
 /// One GPU of this process: its context, and a queue of work in which everything happens in order.
 public final class CUDAStream: @unchecked Sendable {
-    // Invariant for `@unchecked Sendable`: handles never change; the driver is safe for threads; `used` is guarded by
-    // `lock`.
+    // Invariant for `@unchecked Sendable`: handles never change; the driver is safe for threads; `used`, `most` and `spans`
+    // are guarded by `lock`.
     public let driver: CUDADriver
     public let device: CUDADevice
     private let context: OpaquePointer
@@ -14,6 +14,8 @@ public final class CUDAStream: @unchecked Sendable {
     private let lock = NSLock()
     private var used = 0
     private var most = 0
+    /// Events around every piece of work while a profile is taken.
+    private var spans: [(name: String, start: OpaquePointer, end: OpaquePointer)]?
 
     /// - Throws: `CUDAError` "driver".
     public init(driver: CUDADriver, device: CUDADevice, memoryLimit: Int? = nil) throws {
@@ -126,22 +128,56 @@ public final class CUDAStream: @unchecked Sendable {
     /// Milliseconds between two moments of the queue's work, from just before to just after `body`'s.
     public func time(_ body: () throws -> Void) throws -> Double {
         try enter()
-        var events: [OpaquePointer] = []
-        defer { for event in events { _ = driver.eventDestroy(event) } }
-        func mark() throws {
-            var event: OpaquePointer?
-            try driver.check(driver.eventCreate(&event, 0), "making an event")
-            guard let event else { return }
-            events.append(event)
-            try driver.check(driver.eventRecord(event, handle), "recording an event")
-        }
-        try mark()
+        let start = try mark()
+        defer { _ = driver.eventDestroy(start) }
         try body()
-        try mark()
-        guard events.count == 2 else { return .nan }
-        try driver.check(driver.eventSynchronize(events[1]), "waiting for an event")
+        let end = try mark()
+        defer { _ = driver.eventDestroy(end) }
+        return try milliseconds(start, end)
+    }
+
+    /// Runs `body` and returns the time of each piece of work that it queued, summed by name, the longest first.
+    ///
+    /// Each piece is timed alone: what would run on while the next one starts counts in full.
+    public func profile(_ body: () throws -> Void) throws -> [WorkTime] {
+        try enter()
+        lock.withLock { spans = [] }
+        defer { lock.withLock { spans = nil } }
+        try body()
+        try synchronize()
+        var times: [String: WorkTime] = [:]
+        for span in lock.withLock({ spans ?? [] }) {
+            var time = times[span.name] ?? WorkTime(name: span.name)
+            time.count += 1
+            time.milliseconds += try milliseconds(span.start, span.end)
+            times[span.name] = time
+            _ = driver.eventDestroy(span.start)
+            _ = driver.eventDestroy(span.end)
+        }
+        return times.values.sorted { $0.milliseconds > $1.milliseconds }
+    }
+
+    /// Queues one piece of work, between events if a profile is taken.
+    func spanning(_ name: @autoclosure () -> String, _ body: () throws -> Void) throws {
+        guard lock.withLock({ spans != nil }) else { return try body() }
+        let start = try mark()
+        try body()
+        let span = (name(), start, try mark())
+        lock.withLock { spans?.append(span) }
+    }
+
+    private func mark() throws -> OpaquePointer {
+        var event: OpaquePointer?
+        try driver.check(driver.eventCreate(&event, 0), "making an event")
+        guard let event else { throw CUDAError(.driver, "no event", hint: "restart the worker") }
+        try driver.check(driver.eventRecord(event, handle), "recording an event")
+        return event
+    }
+
+    private func milliseconds(_ start: OpaquePointer, _ end: OpaquePointer) throws -> Double {
+        try driver.check(driver.eventSynchronize(end), "waiting for an event")
         var milliseconds: Float = 0
-        try driver.check(driver.eventElapsed(&milliseconds, events[0], events[1]), "reading an event")
+        try driver.check(driver.eventElapsed(&milliseconds, start, end), "reading an event")
         return Double(milliseconds)
     }
 
@@ -172,12 +208,21 @@ public final class CUDAStream: @unchecked Sendable {
                 UnsafeMutableRawPointer(bitPattern: 1), arguments.baseAddress, UnsafeMutableRawPointer(bitPattern: 2),
                 UnsafeMutableRawPointer(size), nil,
             ]
-            try driver.check(
-                driver.launchKernel(
-                    kernel.handle, UInt32(grid.0), UInt32(grid.1), 1, UInt32(threads), 1, 1, UInt32(sharedBytes),
-                    handle, nil, &extra), "launching \(kernel.name)")
+            try spanning(kernel.name) {
+                try driver.check(
+                    driver.launchKernel(
+                        kernel.handle, UInt32(grid.0), UInt32(grid.1), 1, UInt32(threads), 1, 1, UInt32(sharedBytes),
+                        handle, nil, &extra), "launching \(kernel.name)")
+            }
         }
     }
+}
+
+/// What one kind of work took.
+public struct WorkTime: Codable, Sendable {
+    public let name: String
+    public internal(set) var count = 0
+    public internal(set) var milliseconds = 0.0
 }
 
 /// Machine code on a GPU; never unloaded.

@@ -117,10 +117,12 @@ public final class MatrixProducts: @unchecked Sendable {
             case .bias(var address), .biasThenGELU(var address): try check(setOperation(plan.operation, 8, &address, 8))
             }
             var (one, beta): (Float, Float) = (1, accumulates ? 1 : 0)
-            try check(
-                multiply(
-                    handle, plan.operation, &one, w, plan.w, x, plan.x, &beta, y, plan.y, y, plan.y, plan.algorithm,
-                    workspace, workspaceBytes, stream.stream))
+            try stream.spanning("cuBLASLt \(m) x \(k) -> \(n)") {
+                try check(
+                    multiply(
+                        handle, plan.operation, &one, w, plan.w, x, plan.x, &beta, y, plan.y, y, plan.y, plan.algorithm,
+                        workspace, workspaceBytes, stream.stream))
+            }
             return true
         }
     }

@@ -126,7 +126,10 @@ enum Int8LinearCases {
         let unit = LinearWeights.int8(
             weight: HostTensor(shape: [1, block], dtype: .i8, copying: [1] + [UInt8](repeating: 0, count: block - 1)),
             scale: HostTensor(shape: [1, 1], values: [1]), bias: nil)
-        let wrong = try zip(scaled, expected).count { value, code in
+        // Where inputs are bf16, a value between two of them cannot be asked for.
+        let askable = zip(scaled, expected).filter { section.computesInFloat32 || $0.0.bitPattern & 0xFFFF == 0 }
+        guard askable.count * 4 > scaled.count else { throw CaseError("\(file): too few values that bf16 holds") }
+        let wrong = try askable.count { value, code in
             // Beyond 128 the value is its block's largest itself, and saturates.
             let row = [value, max(128, abs(value))] + [Float](repeating: 0, count: block - 2)
             let found = try multiply(section, row, rows: 1, unit)[0] / (max(128, abs(value)) / 128)

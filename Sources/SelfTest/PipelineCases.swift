@@ -127,7 +127,9 @@ private struct PipelineRun {
         let resized = Resizer.resize(image, width: geometry.size.width, height: geometry.size.height)
         let latents = try vae.makeEncoder(geometry).encode(resized.normalized())
         let condition = imageCondition(latents: latents, geometry: geometry)
-        measure("y", condition, limit)
+        // The picture went through the VAE, which loses more in bf16 than the network does.
+        let stated = section.computesInFloat32 ? nil : try record["tolerance"].optional("y_rel_l2_bf16")?.double
+        measure("y", condition, stated ?? limit)
         return condition
     }
 

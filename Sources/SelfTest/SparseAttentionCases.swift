@@ -135,6 +135,7 @@ enum SparseAttentionCases {
         let file = try record["file"].string
         let tolerance = try record["tolerance"]["o_s_rel_l2"].double
         let exact = try record["tolerance"]["o_vs_exact_rel_l2"].double
+        let measuredLoss = try record.optional("gpu_h100")?.optional("o")?.double
         let (output, blocks) = try inputs.run(section, inputs.projection)
         let sparse = try inputs.run(section, nil).output
         func compare(_ name: String, _ found: [Float], _ limit: Double) throws -> Measurement {
@@ -145,7 +146,9 @@ enum SparseAttentionCases {
         let measured = section.computesInFloat32 ? "o_s_f32" : "o_s_upstream"
         var measurements = [
             differing(blocks, try section.tensor("block_index", in: file).floats()),
-            try compare(measured, sparse, tolerance), try compare("o", output, tolerance),
+            try compare(measured, sparse, tolerance),
+            // In bf16 the sum of both parts is rounded: no further off than the reference's own kernel is.
+            try compare("o", output, section.computesInFloat32 ? tolerance : max(tolerance, measuredLoss ?? 0)),
         ]
         if try section.file(file).names.contains("o_s_exact") {
             measurements.append(try compare("o_s_exact", sparse, exact))

@@ -5,6 +5,7 @@ Swift code. `verify DIR` runs it against a folder of reference values of the sam
 
     python3 generate.py verify DIR
     python3 generate.py make
+    python3 generate.py bf16
 """
 import json, math, os, sys
 import torch
@@ -152,18 +153,22 @@ STD = [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2
 
 
 class VAE:
-    def __init__(self, W, c):
-        self.W, self.c = W, c
+    """In float32, or in bf16 throughout as the published program runs it."""
+    def __init__(self, W, c, dtype=torch.float32):
+        self.W, self.c, self.dtype = W, c, dtype
+
+    def take(self, n):
+        return self.W[n + '.weight'].to(self.dtype), self.W[n + '.bias'].to(self.dtype)
 
     def conv(self, n, x, stride=1, pad=1):
         """Causal in time: zeros in front."""
-        w, b = self.W[n + '.weight'].float(), self.W[n + '.bias'].float()
+        w, b = self.take(n)
         kt, kh = w.shape[2], w.shape[3]
         x = F.pad(x, (kh // 2, kh // 2, kh // 2, kh // 2, kt - 1, 0))
         return F.conv3d(x[None], w, b, stride=(stride, 1, 1))[0]
 
     def norm(self, n, x):
-        g = self.W[n + '.gamma'].float().reshape(-1, 1, 1, 1)
+        g = self.W[n + '.gamma'].to(self.dtype).reshape(-1, 1, 1, 1)
         return F.normalize(x, dim=0) * math.sqrt(x.shape[0]) * g
 
     def residual(self, n, x):
@@ -174,21 +179,20 @@ class VAE:
     def attend(self, n, x):
         C, T, H, Wd = x.shape
         y = self.norm(n + '.norm', x).permute(1, 0, 2, 3)
-        w = lambda m: (self.W[n + f'.{m}.weight'].float(), self.W[n + f'.{m}.bias'].float())
-        q, k, v = F.conv2d(y, *w('to_qkv')).reshape(T, 3, C, H * Wd).permute(1, 0, 3, 2)
-        o = (q @ k.transpose(1, 2) / math.sqrt(C)).softmax(-1) @ v
-        o = F.conv2d(o.permute(0, 2, 1).reshape(T, C, H, Wd), *w('proj'))
+        q, k, v = F.conv2d(y, *self.take(n + '.to_qkv')).reshape(T, 3, C, H * Wd).permute(1, 0, 3, 2)
+        o = (q.float() @ k.float().transpose(1, 2) / math.sqrt(C)).softmax(-1).to(self.dtype) @ v
+        o = F.conv2d(o.permute(0, 2, 1).reshape(T, C, H, Wd), *self.take(n + '.proj'))
         return x + o.permute(1, 0, 2, 3)
 
     def middle(self, n, x):
         return self.residual(n + '.2', self.attend(n + '.1', self.residual(n + '.0', x)))
 
     def conv2d(self, n, x, **kw):
-        w, b = self.W[n + '.weight'].float(), self.W[n + '.bias'].float()
+        w, b = self.take(n)
         return F.conv2d(x.permute(1, 0, 2, 3), w, b, **kw).permute(1, 0, 2, 3)
 
     def encode(self, video):
-        x, m = self.conv('encoder.conv1', video), 0
+        x, m = self.conv('encoder.conv1', video.to(self.dtype)), 0
         for level in range(len(self.c['dim_mult'])):
             for _ in range(self.c['num_res_blocks']):
                 x, m = self.residual(f'encoder.downsamples.{m}', x), m + 1
@@ -197,18 +201,19 @@ class VAE:
                 m += 1
                 x = self.conv2d(n + '.resample.1', F.pad(x, (0, 1, 0, 1)), stride=2)
                 if self.c['temperal_downsample'][level]:
-                    w, b = self.W[n + '.time_conv.weight'].float(), self.W[n + '.time_conv.bias'].float()
+                    w, b = self.take(n + '.time_conv')
                     rest = F.conv3d(x[None], w, b, stride=(2, 1, 1))[0] if x.shape[1] > 2 else x[:, :0]
                     x = torch.cat([x[:, :1], rest], 1)
         x = self.middle('encoder.middle', x)
         x = self.conv('encoder.head.2', F.silu(self.norm('encoder.head.0', x)))
-        mu = self.conv('conv1', x)[:self.c['z_dim']]
+        mu = self.conv('conv1', x)[:self.c['z_dim']].float()
         shape = (-1, 1, 1, 1)
         return (mu - torch.tensor(MEAN).reshape(shape)) * (1 / torch.tensor(STD)).reshape(shape)
 
     def decode(self, z):
         shape = (-1, 1, 1, 1)
         z = z / (1 / torch.tensor(STD)).reshape(shape) + torch.tensor(MEAN).reshape(shape)
+        z = z.to(self.dtype)
         x, m = self.middle('decoder.middle', self.conv('decoder.conv1', self.conv('conv2', z))), 0
         doubles = self.c['temperal_downsample'][::-1]
         for level in range(len(self.c['dim_mult'])):
@@ -219,12 +224,12 @@ class VAE:
                 m += 1
                 if doubles[level] and x.shape[1] > 1:
                     C = x.shape[0]
-                    w, b = self.W[n + '.time_conv.weight'].float(), self.W[n + '.time_conv.bias'].float()
+                    w, b = self.take(n + '.time_conv')
                     y = F.conv3d(F.pad(x[:, 1:], (0, 0, 0, 0, 2, 0))[None], w, b)[0]
                     y = torch.stack([y[:C], y[C:]], 2).flatten(1, 2)
                     x = torch.cat([x[:, :1], y], 1)
                 x = self.conv2d(n + '.resample.1', x.repeat_interleave(2, 2).repeat_interleave(2, 3), padding=1)
-        return self.conv('decoder.head.2', F.silu(self.norm('decoder.head.0', x)))
+        return self.conv('decoder.head.2', F.silu(self.norm('decoder.head.0', x))).float()
 
 
 def to_uint8(video):
@@ -635,6 +640,43 @@ def make():
     cases('pipeline', cases=entries)
 
 
+def bf16():
+    """Writes beside each VAE and pipeline case what PyTorch itself loses on it in bf16 (CPU kernels, sums in float32), and
+    as the engine's tolerance half as much again; of a whole run the frames may be as far away as PyTorch's are."""
+    load = lambda kind, file: load_file(os.path.normpath(os.path.join(HERE, kind, file)))
+    read = lambda kind: json.load(open(os.path.join(HERE, kind, 'cases.json')))
+    digits = lambda x: float(f'{x:.2g}')
+    root = read('vae')
+    vae = lambda dtype: VAE(load('vae', 'vae_weights.safetensors'), root['config'], dtype)
+    for c in root['cases']:
+        v, d = vae(torch.bfloat16), load('vae', c['file'])
+        x = d['video'][0] if 'video' in d else F.pad(d['image'][0], (0, 0, 0, 0, 0, c['frames'] - 1)) if 'image' in d else None
+        lost = rel(v.encode(x) if c['op'] == 'encode' else v.decode(d['latent'][0]), d['expected'][0])
+        c['torch_bf16_rel_l2'], c['tol_bf16'] = digits(lost), digits(1.5 * lost)
+    json.dump(root, open(os.path.join(HERE, 'vae', 'cases.json'), 'w'), indent=1)
+    runs = read('pipeline')
+    image = load('image', 'expected_rgb_png.safetensors')['normalized']
+    for c in runs['cases']:
+        d, v = load('pipeline', c['file']), vae(torch.bfloat16)
+        y = d['y'][0].clone()
+        y[4:] = v.encode(F.pad(image[:, None], (0, 0, 0, 0, 0, 8)))
+        lost = rel(y, d['y'][0])
+        c['tolerance'].update(torch_bf16_y_rel_l2=digits(lost), y_rel_l2_bf16=digits(1.5 * lost))
+        if 'frames' in d:
+            text = torch.zeros(512, c['dit_config']['text_dim'])
+            text[:d['text_embedding'].shape[1]] = d['text_embedding'][0]
+            offset, drawn = 0, []
+            for _ in range(c['num_steps'] + 1):
+                n, offset = cuda_noise(c['seed'], y[0:16].numel(), offset)
+                drawn.append(n.reshape(16, *y.shape[1:]))
+            W = {'high': load('pipeline', c['dit_high']), 'low': load('pipeline', c['dit_low'])}
+            with torch.autocast('cpu', torch.bfloat16):
+                z, _ = run(c, W, text, y, drawn[0], drawn[1:])
+            frames = to_uint8(v.decode(z.float())).permute(1, 2, 3, 0).double()
+            c['tolerance']['frames_psnr_db_bf16'] = int(10 * math.log10(255**2 / (frames - d['frames']).square().mean()))
+    json.dump(runs, open(os.path.join(HERE, 'pipeline', 'cases.json'), 'w'), indent=1)
+
+
 if __name__ == '__main__':
     with torch.no_grad():
-        verify(sys.argv[2]) if sys.argv[1:2] == ['verify'] else make()
+        {'verify': lambda: verify(sys.argv[2]), 'make': make, 'bf16': bf16}[sys.argv[1]]()

@@ -347,3 +347,138 @@ TENSOR_ATTENTION(256, 1) attend_tensor_sage_wide(Attention p) { attend_tensor<12
 // 128 queries a block of 4 tall warps.
 TENSOR_ATTENTION(128, 2) attend_tensor_128_tall(Attention p) { attend_tensor<128, 64, 2, 2, false>(p); }
 TENSOR_ATTENTION(128, 2) attend_tensor_sage_tall(Attention p) { attend_tensor<128, 64, 2, 2, true>(p); }
+
+// MARK: Hopper: dim 128, bf16, no bias
+
+#ifdef HAS_HOPPER
+/// Rows of 128 bf16 as two parts of 64 columns, each `rows` x 128 bytes with its chunks at their place exclusive-or row.
+DEVICE u32 halves_offset(int row, int chunk, int rows) {
+    return (u32)(chunk / 8 * rows * 128 + row * 128 + ((chunk % 8 ^ (row & 7)) << 4));
+}
+
+/// 128 queries a block of two groups of four warps, tiles of 64 keys, of which two are in shared memory: while one block
+/// of a multiprocessor takes exponentials, the other multiplies. Shared memory: 1024 + (128 + 4 x 64) x 256 bytes.
+template <bool QUANTIZED> DEVICE void hopper_attention(const Attention &p) {
+    extern __shared__ __align__(1024) u8 hopper_memory[];
+    constexpr int D = 128, KEYS = 64, TILE = KEYS * 256;
+    const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, group = tid / 128;
+    const int head = blockIdx.y, q0 = blockIdx.x * 128;
+    const bf16 *qs = (const bf16 *)p.q + head * D, *ks = (const bf16 *)p.k + head * D,
+               *vs = (const bf16 *)p.v + head * D;
+    const u32 start = shared_address(hopper_memory), q_base = start + ((1024 - (start & 1023)) & 1023);
+    const u32 tile_base = q_base + 128 * 256;
+    const int key_blocks = (p.keys + KEYS - 1) / KEYS;
+    const int *chosen = p.blocks ? p.blocks + (i64)(head * gridDim.x + blockIdx.x) * p.selected : nullptr;
+    const int count = chosen ? p.selected : key_blocks;
+    for (int i = tid; i < 128 * 16; i += 256) {
+        const int row = i / 16, chunk = i % 16;
+        const bool valid = q0 + row < p.queries;
+        copy16_async(q_base + halves_offset(row, chunk, 128),
+                     qs + (valid ? (i64)(q0 + row) * p.stride + chunk * 8 : 0), valid);
+    }
+    auto load = [&](int n) {
+        const int first = (chosen ? chosen[n] : n) * KEYS;
+        const u32 to = tile_base + n % 2 * 2 * TILE;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = tid / 16 + 16 * i, chunk = tid % 16;
+            const bool valid = first + row < p.keys;
+            const i64 at = valid ? (i64)(first + row) * p.stride + chunk * 8 : 0;
+            copy16_async(to + halves_offset(row, chunk, KEYS), ks + at, valid);
+            copy16_async(to + TILE + halves_offset(row, chunk, KEYS), vs + at, valid);
+        }
+    };
+    load(0);
+    commit_copies();
+    float o[16][4] = {}, top[2] = {LOWEST, LOWEST}, sum[2] = {};
+    const u64 q_tile = tile_descriptor(q_base + group * 64 * 128);
+    for (int n = 0; n < count; n++) {
+        wait_copies<0>();
+        publish_copies();
+        __syncthreads();
+        // Every warp has ended its products of the tile before: its memory is free.
+        if (n + 1 < count) load(n + 1);
+        commit_copies();
+        const int block = chosen ? chosen[n] : n;
+        const u32 at = tile_base + n % 2 * 2 * TILE;
+        const u64 k_tile = tile_descriptor(at), v_tile = tile_descriptor(at + TILE, KEYS * 128);
+        float s[8][4] = {};
+        begin_products();
+#pragma unroll
+        for (int kk = 0; kk < 8; kk++)
+            multiply_group(s, q_tile + (kk / 4 * (128 * 128) + kk % 4 * 32 >> 4),
+                           k_tile + (kk / 4 * (KEYS * 128) + kk % 4 * 32 >> 4));
+        commit_products();
+        float scale = p.scale * LOG2E;
+        if (QUANTIZED) scale *= p.q_scale[head * gridDim.x + blockIdx.x] * p.k_scale[head * key_blocks + block];
+        wait_products<0>();
+        if ((block + 1) * KEYS > p.keys) {
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+#pragma unroll
+                for (int v = 0; v < 4; v++)
+                    if (block * KEYS + 8 * j + lane % 4 * 2 + v % 2 >= p.keys) s[j][v] = -__int_as_float(0x7F800000);
+        }
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float most = s[0][2 * r];
+#pragma unroll
+            for (int j = 0; j < 8; j++) most = fmaxf(most, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
+            most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 1));
+            most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 2));
+            most = fmaxf(most * scale, top[r]);
+            const float change = exp2_fast(top[r] - most);
+            top[r] = most;
+            sum[r] *= change;
+#pragma unroll
+            for (int t = 0; t < 16; t++) {
+                o[t][2 * r] *= change;
+                o[t][2 * r + 1] *= change;
+            }
+            const float shift = QUANTIZED ? SAGE_SHIFT - most : -most;
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+#pragma unroll
+                for (int v = 2 * r; v < 2 * r + 2; v++) {
+                    s[j][v] = exp2_fast(fmaf(s[j][v], scale, shift));
+                    sum[r] += s[j][v];
+                }
+        }
+        u32 a[4][4];
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float *pair = s[2 * kk + i / 2] + i % 2 * 2;
+                a[kk][i] = QUANTIZED ? pack_e4m3(pair[0], pair[1]) : pack_bf16(pair[0], pair[1]);
+            }
+        begin_products();
+#pragma unroll
+        for (int kk = 0; kk < 4; kk++) multiply_group(o, a[kk], v_tile + (kk * 16 * 128 >> 4));
+        commit_products();
+        wait_products<0>();
+    }
+    bf16 *out = (bf16 *)p.out + head * D;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float all = sum[r];
+        all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
+        all += __shfl_xor_sync(0xFFFFFFFFu, all, 2);
+        const int query = q0 + warp * 16 + lane / 4 + 8 * r;
+        if (query >= p.queries) continue;
+        const float share = 1.0f / all;
+#pragma unroll
+        for (int t = 0; t < 16; t++) {
+            const int c = 8 * t + lane % 4 * 2;
+            float low = o[t][2 * r] * share, high = o[t][2 * r + 1] * share;
+            if (QUANTIZED) {
+                low *= p.v_scale[head * D + c];
+                high *= p.v_scale[head * D + c + 1];
+            }
+            *(u32 *)(out + (i64)query * p.stride + c) = pack_bf16(low, high);
+        }
+    }
+}
+TENSOR_ATTENTION(256, 2) hopper_attention_128(Attention p) { hopper_attention<false>(p); }
+TENSOR_ATTENTION(256, 2) hopper_attention_sage(Attention p) { hopper_attention<true>(p); }
+#endif

@@ -288,3 +288,81 @@ TENSOR_KERNEL tensor_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64
                                     Window p) {
     tensor_convolution<96>(x, w, out, m, n, k, e, p);
 }
+
+// MARK: Hopper
+
+#ifdef HAS_HOPPER
+/// A 128 x N tile a block of two groups of four warps, each 64 x N; copies run two steps ahead of the products, which run
+/// one step ahead of their end. Blocks of the same rows are neighbours.
+///
+/// Shared memory: 1024 + HOPPER_STAGES x (128 + N) rows of 128 bytes, begun at a multiple of 1024.
+constexpr int HOPPER_STAGES = 4;
+template <int N, int TILES, typename SOURCE>
+DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n, int k, i64 row0, int column0,
+                           const Epilogue &e) {
+    extern __shared__ __align__(1024) u8 hopper_memory[];
+    constexpr int STAGE_BYTES = (TILE_ROWS + N) * 128;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = threadIdx.x / 128;
+    const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
+    const u32 start = shared_address(hopper_memory), skip = (1024 - (start & 1023)) & 1023, base = start + skip;
+    const int steps = (k + DEPTH - 1) / DEPTH;
+    source.start(load_row, load_chunk * 8);
+    auto load = [&](int step) {
+        const int depth = step * DEPTH + load_chunk * 8;
+        const u32 to = base + step % HOPPER_STAGES * STAGE_BYTES;
+        source.advance();
+#pragma unroll
+        for (int i = 0; i < TILE_ROWS / 32; i++) {
+            bool valid;
+            const bf16 *from = source.chunk(i, load_row + 32 * i, depth, valid);
+            copy16_async(to + chunk_offset(load_row + 32 * i, load_chunk), from, valid);
+        }
+#pragma unroll
+        for (int i = 0; i < N / 32; i++) {
+            const int row = load_row + 32 * i;
+            const bool valid = column0 + row < n && depth < k;
+            copy16_async(to + TILE_ROWS * 128 + chunk_offset(row, load_chunk),
+                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+        }
+    };
+#pragma unroll
+    for (int s = 0; s < HOPPER_STAGES - 2; s++) {
+        if (s < steps) load(s);
+        commit_copies();
+    }
+    float sum[TILES][4] = {};
+    for (int step = 0; step < steps; step++) {
+        // All but the latest copies are there; every group has ended the products of two steps ago.
+        wait_copies<HOPPER_STAGES - 3>();
+        publish_copies();
+        __syncthreads();
+        const u32 at = base + step % HOPPER_STAGES * STAGE_BYTES;
+        const u64 a = tile_descriptor(at + group * 64 * 128), b = tile_descriptor(at + TILE_ROWS * 128);
+        begin_products();
+#pragma unroll
+        for (int kk = 0; kk < DEPTH / 16; kk++) multiply_group(sum, a + 2 * kk, b + 2 * kk);
+        commit_products();
+        if (step + HOPPER_STAGES - 2 < steps) load(step + HOPPER_STAGES - 2);
+        commit_copies();
+        wait_products<1>();
+    }
+    wait_products<0>();
+    wait_copies<0>();
+    __syncthreads();
+    float *tile = (float *)(hopper_memory + skip);
+#pragma unroll
+    for (int j = 0; j < TILES; j++)
+#pragma unroll
+        for (int v = 0; v < 4; v++)
+            tile[(warp * 16 + lane / 4 + v / 2 * 8) * (N + 4) + 8 * j + lane % 4 * 2 + v % 2] = sum[j][v];
+    __syncthreads();
+    finish_tile(tile, TILE_ROWS, N, N + 4, out, row0, column0, m, n, e);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2)
+    hopper_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
+    const int columns = (n + 95) / 96;
+    const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
+    hopper_product<96, 12>(PixelSource{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * 96, e);
+}
+#endif

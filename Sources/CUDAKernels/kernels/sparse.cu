@@ -290,38 +290,66 @@ KERNEL branch_apply_bf16(const bf16 *q, const float *folded, const float *states
 /// Rows of 128 bf16 in chunks of 16 bytes, the low three bits of the place exclusive-or row: no bank conflicts.
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 256 + ((chunk ^ (row & 7)) << 4)); }
 
-/// phi of one token by a warp, 4 channels a lane: in `phi`, and as bf16 in its row of a tile.
-DEVICE void channel_softmax_wide(const bf16 *x, float (&phi)[4], u8 *tile, int row) {
-    const int lane = threadIdx.x % 32;
-    const uint2 bits = *(const uint2 *)(x + lane * 4);
-    phi[0] = __uint_as_float(bits.x << 16), phi[1] = __uint_as_float(bits.x & 0xFFFF0000u);
-    phi[2] = __uint_as_float(bits.y << 16), phi[3] = __uint_as_float(bits.y & 0xFFFF0000u);
-    const float most = warp_max(fmaxf(fmaxf(phi[0], phi[1]), fmaxf(phi[2], phi[3])));
-    float total = 0;
+/// Sum or maximum over half a warp.
+template <bool MAX> DEVICE float half_reduce(float x) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        phi[i] = exp2_fast((phi[i] - most) * 1.4426950408889634f);
-        total += phi[i];
+    for (int n = 8; n > 0; n /= 2) {
+        const float y = __shfl_xor_sync(0xFFFFFFFFu, x, n);
+        x = MAX ? fmaxf(x, y) : x + y;
     }
-    const float factor = 1.0f / warp_sum(total);
+    return x;
+}
+
+/// phi of N pairs of tokens by a warp: half a warp a token, 8 channels a lane. `bits` becomes phi.
+template <int N> DEVICE void channel_softmaxes(const uint4 (&bits)[N], float (&phi)[N][8]) {
+    float top[N], total[N];
 #pragma unroll
-    for (int i = 0; i < 4; i++) phi[i] *= factor;
-    *(uint2 *)(tile + chunk_offset(row, lane / 2) + lane % 2 * 8) =
-        make_uint2(pack_bf16(phi[0], phi[1]), pack_bf16(phi[2], phi[3]));
+    for (int n = 0; n < N; n++) {
+        unpack8(bits[n], phi[n]);
+        top[n] = phi[n][0];
+#pragma unroll
+        for (int i = 1; i < 8; i++) top[n] = fmaxf(top[n], phi[n][i]);
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++) top[n] = half_reduce<true>(top[n]) * 1.4426950408889634f;
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        total[n] = 0;
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            phi[n][i] = exp2_fast(fmaf(phi[n][i], 1.4426950408889634f, -top[n]));
+            total[n] += phi[n][i];
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++) total[n] = 1.0f / half_reduce<false>(total[n]);
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 8; i++) phi[n][i] *= total[n];
 }
 
 /// parts as of `branch_state`, dim 128. Block (chunk, head) of 8 warps: each 16 rows of the state, all take turns of 64
-/// tokens. Shared memory: 2 tiles of 64 rows of 256 bytes.
+/// tokens; the keys of the next turn are read during the products of this one.
 extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const bf16 *k, const bf16 *v, float *parts,
                                                                          int tokens, int heads, int chunk) {
     __shared__ __align__(128) u8 memory[2 * 64 * 256];
-    __shared__ float sums[8][128];
+    __shared__ float sums[16][128];
     u8 *phi_tile = memory, *v_tile = memory + 64 * 256;
     const int head = blockIdx.y, first = blockIdx.x * chunk, last = min(tokens, first + chunk);
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part16 = lane % 16;
     const i64 stride = (i64)heads * 128;
     const u32 phi_base = shared_address(phi_tile), v_base = shared_address(v_tile);
-    float sum[16][4] = {}, total[4] = {};
+    uint4 keys[4];
+    auto read = [&](int t0) {
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            const int t = t0 + warp * 8 + 2 * n + lane / 16;
+            keys[n] = t < last ? *(const uint4 *)(k + t * stride + head * 128 + part16 * 8) : make_uint4(0, 0, 0, 0);
+        }
+    };
+    read(first);
+    float sum[16][4] = {}, total[8] = {};
     for (int t0 = first; t0 < last; t0 += 64) {
         __syncthreads();
         for (int i = threadIdx.x; i < 64 * 16; i += 256) {
@@ -330,15 +358,19 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
             copy16_async(v_base + chunk_offset(t, c), v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
         }
         commit_copies();
-        for (int t = warp; t < 64; t += 8) {
-            if (t0 + t < last) {
-                float phi[4];
-                channel_softmax_wide(k + (t0 + t) * stride + head * 128, phi, phi_tile, t);
+        float phi[4][8];
+        channel_softmaxes<4>(keys, phi);
+        if (t0 + 64 < last) read(t0 + 64);
 #pragma unroll
-                for (int i = 0; i < 4; i++) total[i] += phi[i];
-            } else {
-                *(uint2 *)(phi_tile + chunk_offset(t, lane / 2) + lane % 2 * 8) = make_uint2(0, 0);
+        for (int n = 0; n < 4; n++) {
+            const int t = warp * 8 + 2 * n + lane / 16;
+            const bool inside = t0 + t < last;
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                phi[n][i] = inside ? phi[n][i] : 0.0f;
+                total[i] += phi[n][i];
             }
+            *(uint4 *)(phi_tile + chunk_offset(t, part16)) = pack8(phi[n]);
         }
         wait_copies<0>();
         __syncthreads();
@@ -361,78 +393,127 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
 #pragma unroll
     for (int j = 0; j < 16; j++)
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            part[(16 * warp + lane / 4 + i / 2 * 8) * 128 + 8 * j + lane % 4 * 2 + i % 2] = sum[j][i];
+        for (int i = 0; i < 4; i += 2)
+            *(float2 *)(part + (16 * warp + lane / 4 + i * 4) * 128 + 8 * j + lane % 4 * 2) =
+                make_float2(sum[j][i], sum[j][i + 1]);
 #pragma unroll
-    for (int i = 0; i < 4; i++) sums[warp][lane * 4 + i] = total[i];
+    for (int i = 0; i < 8; i++) sums[warp * 2 + lane / 16][part16 * 8 + i] = total[i];
     __syncthreads();
     if (threadIdx.x < 128) {
         float all = 0;
-        for (int w = 0; w < 8; w++) all += sums[w][threadIdx.x];
+        for (int w = 0; w < 16; w++) all += sums[w][threadIdx.x];
         part[128 * 128 + threadIdx.x] = all;
     }
 }
 
-/// As `branch_apply`, dim 128. Block (128 tokens, head) of 8 warps of 16 tokens. Shared memory: 2 tiles of 128 rows of 256
-/// bytes and 128 floats.
+/// folded `[heads, 128, 128]` in bf16 = state w^T. Block (row of the state, head) of 8 warps, each 16 columns.
+KERNEL branch_fold_tensor(const float *states, const bf16 *w, bf16 *folded) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const float4 state = *(const float4 *)(states + (i64)blockIdx.y * 128 * 129 + blockIdx.x * 128 + lane * 4);
+    for (int o = warp * 16; o < warp * 16 + 16; o++) {
+        const uint2 bits = *(const uint2 *)(w + o * 128 + lane * 4);
+        const float sum = warp_sum(state.x * __uint_as_float(bits.x << 16) +
+                                   state.y * __uint_as_float(bits.x & 0xFFFF0000u) +
+                                   state.z * __uint_as_float(bits.y << 16) +
+                                   state.w * __uint_as_float(bits.y & 0xFFFF0000u));
+        if (lane == 0) folded[((i64)blockIdx.y * 128 + blockIdx.x) * 128 + o] = from_float<bf16>(sum);
+    }
+}
+
+/// As `branch_apply`, dim 128. Block (`turns` x 128 tokens, head) of 8 warps of 16 tokens. Shared memory: 2 tiles of 128
+/// rows of 256 bytes.
 extern "C" __global__ void __launch_bounds__(256, 2)
-    branch_apply_tensor(const bf16 *q, const float *folded, const float *states, const float *bias, bf16 *out,
-                        int tokens, int heads) {
+    branch_apply_tensor(const bf16 *q, const bf16 *folded, const float *states, const float *bias, bf16 *out,
+                        int tokens, int heads, int turns) {
     extern __shared__ __align__(128) u8 apply_memory[];
     u8 *weights = apply_memory, *phi_tile = weights + 128 * 256;
-    float *factors = (float *)(phi_tile + 128 * 256);
-    const int head = blockIdx.y, first = blockIdx.x * 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32, part16 = lane % 16;
     const i64 stride = (i64)heads * 128;
-    for (int i = threadIdx.x; i < 128 * 32; i += 256) {
-        const int r = i / 32, c = i % 32;
-        const float4 w = *(const float4 *)(folded + ((i64)head * 128 + r) * 128 + c * 4);
-        *(uint2 *)(weights + chunk_offset(r, c / 2) + c % 2 * 8) =
-            make_uint2(pack_bf16(w.x, w.y), pack_bf16(w.z, w.w));
-    }
-    const float *key_sum = states + (i64)head * 128 * 129 + 128 * 128 + lane * 4;
-    for (int n = 0; n < 16; n++) {
-        const int t = warp * 16 + n;
-        if (first + t < tokens) {
-            float phi[4];
-            channel_softmax_wide(q + (first + t) * stride + head * 128, phi, phi_tile, t);
-            const float dot =
-                warp_sum(phi[0] * key_sum[0] + phi[1] * key_sum[1] + phi[2] * key_sum[2] + phi[3] * key_sum[3]);
-            if (lane == 0) factors[t] = 1.0f / (1e-5f + dot);
-        } else {
-            *(uint2 *)(phi_tile + chunk_offset(t, lane / 2) + lane % 2 * 8) = make_uint2(0, 0);
-        }
-    }
-    __syncthreads();
     const u32 w_base = shared_address(weights), phi_base = shared_address(phi_tile);
-    float sum[16][4] = {};
+    for (int i = threadIdx.x; i < 128 * 16; i += 256)
+        copy16_async(w_base + chunk_offset(i / 16, i % 16), folded + (i64)head * 128 * 128 + i * 8, true);
+    commit_copies();
+    float key_sum[8], shift[4];
 #pragma unroll
-    for (int kk = 0; kk < 8; kk++) {
-        u32 a[4];
-        load_matrices(a, phi_base + chunk_offset(16 * warp + lane % 16, 2 * kk + lane / 16));
+    for (int i = 0; i < 8; i++) key_sum[i] = states[(i64)head * 128 * 129 + 128 * 128 + part16 * 8 + i];
+    wait_copies<0>();
+    __syncthreads();
+    // A warp's own rows of the tile hold phi, then half of its sums at a time.
+    u8 *own = phi_tile + warp * 16 * 256;
+    for (int turn = 0; turn < turns; turn++) {
+        const int first = (blockIdx.x * turns + turn) * 128 + warp * 16;
+        if (first >= tokens) break;
+        float factor[2] = {}; // of the tokens lane / 4 and lane / 4 + 8
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            u32 b[4];
-            load_matrices_transposed(
-                b, w_base + chunk_offset(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * j + lane / 16));
-            multiply_bf16(sum[2 * j], a, b[0], b[1]);
-            multiply_bf16(sum[2 * j + 1], a, b[2], b[3]);
+        for (int batch = 0; batch < 2; batch++) {
+            uint4 bits[4];
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                const int t = first + batch * 8 + 2 * n + lane / 16;
+                bits[n] = t < tokens ? *(const uint4 *)(q + t * stride + head * 128 + part16 * 8)
+                                     : make_uint4(0, 0, 0, 0);
+            }
+            float phi[4][8];
+            channel_softmaxes<4>(bits, phi);
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                float dot = 0;
+#pragma unroll
+                for (int i = 0; i < 8; i++) dot += phi[n][i] * key_sum[i];
+                const float own_factor = 1.0f / (1e-5f + half_reduce<false>(dot));
+                // Lanes 4 m and on need the factor of token m of this batch: 2 n in the lower half, 2 n + 1 in the upper.
+                const float low = __shfl_sync(0xFFFFFFFFu, own_factor, 0), high = __shfl_sync(0xFFFFFFFFu, own_factor, 16);
+                if (lane / 8 == n) factor[batch] = lane / 4 % 2 ? high : low;
+                const int row = batch * 8 + 2 * n + lane / 16;
+                *(uint4 *)(own + chunk_offset(row, part16)) = pack8(phi[n]);
+            }
         }
-    }
+        __syncwarp();
+        float sum[16][4] = {};
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-        const int t = 16 * warp + lane / 4 + 8 * r;
-        if (first + t >= tokens) continue;
-        const float factor = factors[t];
-        bf16 *to = out + (first + t) * stride + head * 128;
+        for (int kk = 0; kk < 8; kk++) {
+            u32 a[4];
+            load_matrices(a, phi_base + warp * 16 * 256 + chunk_offset(lane % 16, 2 * kk + lane / 16));
 #pragma unroll
-        for (int j = 0; j < 16; j++) {
-            const int c = 8 * j + lane % 4 * 2;
-            u32 *pair = (u32 *)(to + c);
-            const u32 old = *pair;
-            *pair = pack_bf16(__uint_as_float(old << 16) + sum[j][2 * r] * factor + (bias ? bias[c] : 0.0f),
-                              __uint_as_float(old & 0xFFFF0000u) + sum[j][2 * r + 1] * factor +
-                                  (bias ? bias[c + 1] : 0.0f));
+            for (int j = 0; j < 8; j++) {
+                u32 b[4];
+                load_matrices_transposed(
+                    b, w_base + chunk_offset(16 * kk + lane % 8 + lane / 8 % 2 * 8, 2 * j + lane / 16));
+                multiply_bf16(sum[2 * j], a, b[0], b[1]);
+                multiply_bf16(sum[2 * j + 1], a, b[2], b[3]);
+            }
         }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            __syncwarp();
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    const int row = lane / 4 + 8 * r;
+                    const float *pair = sum[8 * half + j] + 2 * r;
+                    *(float2 *)(own + chunk_offset(row, 2 * j + lane % 4 / 2) + lane % 2 * 8) =
+                        make_float2(pair[0] * factor[r], pair[1] * factor[r]);
+                }
+            __syncwarp();
+            const int c = 64 * half + part16 * 4;
+#pragma unroll
+            for (int i = 0; i < 4; i++) shift[i] = bias ? bias[c + i] : 0.0f;
+#pragma unroll
+            for (int n = 0; n < 8; n++) {
+                const int row = 2 * n + lane / 16;
+                if (first + row >= tokens) continue;
+                const float4 y = *(const float4 *)(own + chunk_offset(row, part16));
+                uint2 *to = (uint2 *)(out + (first + row) * stride + head * 128 + c);
+                const uint2 old = *to;
+                *to = make_uint2(
+                    pack_bf16(__uint_as_float(old.x << 16) + y.x + shift[0],
+                              __uint_as_float(old.x & 0xFFFF0000u) + y.y + shift[1]),
+                    pack_bf16(__uint_as_float(old.y << 16) + y.z + shift[2],
+                              __uint_as_float(old.y & 0xFFFF0000u) + y.w + shift[3]));
+            }
+        }
+        __syncwarp();
     }
 }
 

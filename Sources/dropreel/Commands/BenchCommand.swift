@@ -2,6 +2,7 @@ import ArgumentParser
 import Bench
 import CPUBackend
 import CUDABackend
+import CUDADriver
 import Foundation
 import Generation
 import Rules
@@ -27,6 +28,12 @@ struct BenchCommand: ParsableCommand {
 
     @Option(parsing: .upToNextOption, help: "With --gpu, what to measure: transformer, decoder, text-encoder.")
     var stages: [GPUBenchmark.Stage] = GPUBenchmark.Stage.allCases
+
+    @Option(help: "With --gpu, how often each stage runs; the median counts.")
+    var repetitions = 5
+
+    @Flag(help: "With --gpu, tell what each kernel of a stage takes.")
+    var profile = false
 
     @Option(help: "Number of the GPU.")
     var device = 0
@@ -78,9 +85,26 @@ struct BenchCommand: ParsableCommand {
     private func runOnGPU() throws {
         let chosen = try EngineFactory.backend(.cuda, device: device, threads: threads)
         guard let backend = chosen as? CUDABackend else { throw ExitCode.unavailable }
-        let table = try GPUBenchmark(backend: backend) { Console.error($0.text) }.run(stages)
+        let tell: ((String, [WorkTime]) -> Void)? = profile ? { Self.tell($0, $1) } : nil
+        let benchmark = GPUBenchmark(
+            backend: backend, repetitions: max(1, repetitions), profile: tell, report: { Console.error($0.text) })
+        let table = try benchmark.run(stages)
         guard json else { return Console.print(table.text) }
         try Console.printJSON(table)
+    }
+
+    /// The kernels that together take nine tenths of a stage, and one line for the others.
+    private static func tell(_ stage: String, _ times: [WorkTime]) {
+        let total = times.reduce(0) { $0 + $1.milliseconds }
+        Console.error(String(format: "  %.1f ms in kernels of: ", total) + stage)
+        var told = 0.0
+        for time in times where told < 0.96 * total {
+            told += time.milliseconds
+            Console.error(
+                String(
+                    format: "%12.2f ms %5.1f %% %6d x ", time.milliseconds, 100 * time.milliseconds / total, time.count)
+                    + time.name)
+        }
     }
 
     private func note(_ row: Bench.Measurement) {

@@ -22,6 +22,9 @@ struct SelfTestCommand: ParsableCommand {
     @Flag(help: "Check the operations one by one.")
     var operations = false
 
+    @Option(help: "With --operations: only those whose name begins so (memory, linear, attention, ...).")
+    var only = ""
+
     @Option(help: "cpu or cuda; auto means cpu.")
     var backend: ServiceConfiguration.BackendChoice = .auto
 
@@ -60,7 +63,7 @@ struct SelfTestCommand: ParsableCommand {
         Console.error("\(backend.name), \(backend.activationType): \(backend.deviceDescription)")
         var (passed, failed) = (0, 0)
         if operations {
-            let counts = OperationChecks.run(on: backend) { show($0.description, $0.passed) }
+            let counts = OperationChecks.run(on: backend, only: only) { show($0.description, $0.passed) }
             (passed, failed) = (passed + counts.passed, failed + counts.failed)
         }
         if let folder {
