@@ -12,6 +12,7 @@ final class GenerationJob {
     let plan: Generator.Plan
     let limit: Int?
     let tracker: ProgressTracker
+    let latentsPlace: LatentsPlace?
     var steps: [GenerationReport.Step] = []
     private var loads = 0
     private let expectedLoads: Int
@@ -23,9 +24,11 @@ final class GenerationJob {
 
     init(
         _ generator: Generator, _ request: GenerationRequest, _ plan: Generator.Plan, limit: Int?,
-        speeds: ProgressTracker.Speeds, control: @escaping (GenerationProgress) -> Bool
+        latentsPlace: LatentsPlace? = nil, speeds: ProgressTracker.Speeds,
+        control: @escaping (GenerationProgress) -> Bool
     ) {
         (self.generator, self.request, self.plan, self.limit) = (generator, request, plan, limit)
+        self.latentsPlace = latentsPlace
         let sizes = plan.sizes
         let share = request.attention == .original ? 1 : request.slaTopK
         var work: [GenerationStage: Double] = [
@@ -46,10 +49,30 @@ final class GenerationJob {
     }
 
     func run(_ sink: any FrameSink) throws -> (report: GenerationReport, poster: RGBImage) {
+        let (poster, digest) = try decode(try latents(), into: sink)
+        return (report(digest), poster)
+    }
+
+    /// Those that an earlier attempt at the same left; else all steps are done, and their result is left for a later one.
+    private func latents() throws -> [Float] {
+        let identity = latentsPlace == nil ? "" : latentsIdentity()
+        if let place = latentsPlace, let saved = try? SavedLatents(path: place.url.path), saved.identity == identity {
+            takesSavedLatents = true
+            return saved.latents
+        }
         let text = try encodeText()
         let condition = try request.image.map { try encodePicture($0) }
         let latents = try denoise(text: text, condition: condition)
-        let (poster, digest) = try decode(latents, into: sink)
+        if let place = latentsPlace {
+            // Without them a failed decoding costs the steps again, no more.
+            try? SavedLatents.write(latents, of: request, geometry, identity: identity, to: place)
+        }
+        return latents
+    }
+
+    func decode(_ saved: SavedLatents, _ sink: any FrameSink) throws -> (report: GenerationReport, poster: RGBImage) {
+        takesSavedLatents = true
+        let (poster, digest) = try decode(saved.latents, into: sink)
         return (report(digest), poster)
     }
 
@@ -88,9 +111,11 @@ final class GenerationJob {
             precision: backend.activationType.rawValue, backend: backend.name, device: backend.deviceDescription,
             steps: steps,
             stages: tracker.order.map { GenerationReport.Stage(stage: $0, seconds: tracker.seconds[$0] ?? 0) },
-            diffusionSeconds: steps.reduce(0) { $0 + $1.seconds }, totalSeconds: 0, peakMemoryBytes: nil,
+            latentsSaved: takesSavedLatents ? true : nil, diffusionSeconds: steps.reduce(0) { $0 + $1.seconds },
+            totalSeconds: 0, peakMemoryBytes: nil,
             memoryEstimate: plan.estimate, framesSha256: digest)
     }
 
     var linearPrecision = LinearPrecision.stored.rawValue
+    private var takesSavedLatents = false
 }

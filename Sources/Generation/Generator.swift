@@ -71,10 +71,12 @@ public final class Generator {
     ///
     /// - Parameters:
     ///   - sink: gets the frames, on another thread, and is finished before this returns.
+    ///   - place: where latents are kept before they are decoded, and taken from if they are there already; the caller
+    ///     removes them once the film is safe.
     ///   - control: told of progress between a network's blocks and about as often elsewhere; cheap; false ends the job.
     /// - Throws: `GenerationError`; `.cancelled` if `control` said so. The sink is then not finished.
     public func generate(
-        _ request: GenerationRequest, sink: any FrameSink,
+        _ request: GenerationRequest, sink: any FrameSink, latents place: LatentsPlace? = nil,
         control: @escaping (GenerationProgress) -> Bool = { _ in true }
     ) throws -> Result {
         let model = try library.model(request.model)
@@ -86,20 +88,48 @@ public final class Generator {
             let limit = options.memoryLimit ?? options.availableMemory().map { $0 + resident.bytes }
             try plan.estimate.check(limit: limit)
             digests.prepare(plan.files.urls(request.mode).map(\.url))
-            let job = GenerationJob(self, request, plan, limit: limit, speeds: speeds, control: control)
-            let made = try job.run(sink)
-            job.tracker.finish()
-            speeds = job.tracker.speeds
-            var report = made.report
-            report.weights = try plan.files.urls(request.mode).map {
-                GenerationReport.Weights(file: $0.name, sha256: try digests.digest($0.url))
-            }
-            report.peakMemoryBytes = options.peakMemory()
-            report.totalSeconds = ProgressTracker.seconds(ContinuousClock().now - start)
-            return Result(report: report, poster: made.poster)
+            let job = GenerationJob(
+                self, request, plan, limit: limit, latentsPlace: place, speeds: speeds, control: control)
+            return try finish(job, try job.run(sink), since: start)
         } catch {
             throw GenerationError.wrap(error, folder: model.folder)
         }
+    }
+
+    /// Makes a video from latents that a job has left.
+    ///
+    /// - Throws: as `generate`.
+    public func decode(
+        _ saved: SavedLatents, sink: any FrameSink, control: @escaping (GenerationProgress) -> Bool = { _ in true }
+    ) throws -> Result {
+        let request = saved.request
+        let model = try library.model(request.model)
+        do {
+            try request.validate(for: model)
+            let start = ContinuousClock().now
+            options.resetPeakMemory()
+            let plan = try plan(request, model)
+            let limit = options.memoryLimit ?? options.availableMemory().map { $0 + resident.bytes }
+            digests.prepare(plan.files.urls(request.mode).map(\.url))
+            let job = GenerationJob(self, request, plan, limit: limit, speeds: speeds, control: control)
+            return try finish(job, try job.decode(saved, sink), since: start)
+        } catch {
+            throw GenerationError.wrap(error, folder: model.folder)
+        }
+    }
+
+    private func finish(
+        _ job: GenerationJob, _ made: (report: GenerationReport, poster: RGBImage), since start: ContinuousClock.Instant
+    ) throws -> Result {
+        job.tracker.finish()
+        speeds = job.tracker.speeds
+        var report = made.report
+        report.weights = try job.plan.files.urls(job.request.mode).map {
+            GenerationReport.Weights(file: $0.name, sha256: try digests.digest($0.url))
+        }
+        report.peakMemoryBytes = options.peakMemory()
+        report.totalSeconds = ProgressTracker.seconds(ContinuousClock().now - start)
+        return Result(report: report, poster: made.poster)
     }
 
     /// Lets go of all weights.

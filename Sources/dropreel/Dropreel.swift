@@ -16,7 +16,7 @@ struct Dropreel: ParsableCommand {
         subcommands: [
             Serve.self, Run.self, Generate.self, Explain.self, Check.self, Status.self, Models.self, Doctor.self,
             NotifyTest.self,
-            SelfTestCommand.self, BenchCommand.self, Worker.self, Decode.self,
+            DecodeLatents.self, SelfTestCommand.self, BenchCommand.self, Worker.self, Decode.self,
         ]
     )
 }

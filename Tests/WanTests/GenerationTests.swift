@@ -71,6 +71,55 @@ struct GenerationTests {
         #expect(sink.frames != sinks[0].frames)
     }
 
+    /// A decoding that fails costs no step: the next attempt takes the latents, and they make the same film.
+    @Test(arguments: GenerationMode.allCases) func failedDecodingKeepsTheLatents(mode: GenerationMode) throws {
+        let request = try request(mode)
+        let whole = MemorySink()
+        let expected = try generator().generate(request, sink: whole).report
+        #expect(expected.latentsSaved == nil)
+
+        let place = LatentsPlace(scratch.url.appending(path: "job.safetensors"), notes: ["comment": "\"ä\""])
+        let broken = MemorySink()
+        broken.failsAt = 1
+        #expect(throws: GenerationError.self) { try generator().generate(request, sink: broken, latents: place) }
+        let again = MemorySink()
+        let report = try generator().generate(request, sink: again, latents: place).report
+        #expect(report.latentsSaved == true && report.steps.isEmpty && report.framesSha256 == expected.framesSha256)
+        #expect(again.frames == whole.frames)
+
+        // By hand, without the picture.
+        let saved = try SavedLatents(path: place.url.path)
+        #expect(saved.notes == place.notes && saved.request.seed == request.seed)
+        let byHand = MemorySink()
+        _ = try generator().decode(saved, sink: byHand)
+        #expect(byHand.frames == whole.frames && byHand.isFinished)
+
+        // Another request does not take them, and leaves its own.
+        var other = request
+        other.seed = 1
+        let different = try generator().generate(other, sink: MemorySink(), latents: place).report
+        #expect(different.latentsSaved == nil && different.framesSha256 != expected.framesSha256)
+        #expect(try SavedLatents(path: place.url.path).request.seed == 1)
+    }
+
+    @Test func filesThatAreNoLatentsAreRefused() throws {
+        let place = LatentsPlace(scratch.url.appending(path: "job.safetensors"))
+        _ = try generator().generate(request(), sink: MemorySink(), latents: place)
+        let bytes = try Data(contentsOf: place.url)
+        func refused(_ data: Data) throws {
+            try data.write(to: place.url)
+            #expect(throws: GenerationError.self) { try SavedLatents(path: place.url.path) }
+        }
+        try refused(bytes.dropLast(4))
+        try refused(Data(repeating: 0xFF, count: 4).withUnsafeBytes { bytes.dropLast(4) + $0 })
+        try refused(Data(String(decoding: bytes, as: UTF8.self).replacing("latents\"", with: "latentz\"").utf8))
+        try FileManager.default.removeItem(at: place.url)
+        #expect(throws: GenerationError.self) { try SavedLatents(path: place.url.path) }
+        // A film is made all the same where none can be kept.
+        let nowhere = LatentsPlace(scratch.url.appending(path: "missing/job.safetensors"))
+        #expect(try generator().generate(request(), sink: MemorySink(), latents: nowhere).report.latentsSaved == nil)
+    }
+
     @Test func reportSaysWhatRan() throws {
         let report = try generator().generate(request(.i2v), sink: MemorySink()).report
         #expect(report.steps.map(\.timestep) == [996, 932, 852, 608])

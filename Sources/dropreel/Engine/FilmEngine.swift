@@ -11,12 +11,14 @@ final class FilmEngine: VideoGenerating {
     private let generator: Generator
     private let noiseDevice: NoiseDevice
     private let decoder: IsolatedDecoder
+    private let latents: LatentsFolder?
 
     init(
-        generator: Generator, engine: ServiceConfiguration.Engine, decoder: IsolatedDecoder = IsolatedDecoder()
+        generator: Generator, engine: ServiceConfiguration.Engine, latents: LatentsFolder? = nil,
+        decoder: IsolatedDecoder = IsolatedDecoder()
     ) {
         self.generator = generator
-        self.decoder = decoder
+        (self.decoder, self.latents) = (decoder, latents)
         noiseDevice = NoiseDevice(engine)
     }
 
@@ -29,20 +31,24 @@ final class FilmEngine: VideoGenerating {
         var recorder: FaultRecorder?
         do {
             let request = try request(for: order)
+            let marks = try order.marks(request: request)
+            let place = latents?.place(
+                for: order.jobID, marks: marks, label: order.settings.visibleLabel.value)
             let film = try FilmSink(
-                path: staging.film.path, settings: request.videoSettings, marks: order.marks(request: request),
+                path: staging.film.path, settings: request.videoSettings, marks: marks,
                 sound: sound(for: order, request: request))
             let sink = try FaultRecorder(LabellingSink(film, text: order.settings.visibleLabel.value, request: request))
             recorder = sink
             let result = try withoutActuallyEscaping(progress) { progress in
                 try withoutActuallyEscaping(isCancelled) { isCancelled in
-                    try generator.generate(request, sink: sink) { state in
+                    try generator.generate(request, sink: sink, latents: place) { state in
                         progress(RenderProgress(state))
                         return !isCancelled()
                     }
                 }
             }
             try order.verify(film: staging.film.path, request: request)
+            if let place { try? FileManager.default.removeItem(at: place.url) }
             try PosterWriter.write(result.poster, to: staging.poster.path)
             var sheet: String?
             if order.settings.contactSheet.value {
