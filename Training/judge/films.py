@@ -11,12 +11,12 @@ import time
 import numpy as np
 
 
-def configuration(folder, models, threads):
+def configuration(folder, models, threads, backend='cpu'):
     """A service configuration of its own below `folder`."""
     for name in ('inbox', 'outbox', 'rules', 'state'):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / 'dropreel.toml'
-    path.write_text(f'root = "."\n[models]\ndirectories = ["{Path(models).resolve()}"]\n[engine]\nthreads = {threads}\n')
+    path.write_text(f'root = "."\n[models]\ndirectories = ["{Path(models).resolve()}"]\n[engine]\nbackend = "{backend}"\nthreads = {threads}\n')
     return path
 
 
