@@ -98,9 +98,10 @@ def judge(model, job, film):
         out['told'] = {n: told[n] for n in T2V}
         out['right'] = {n: told[n] == getattr(scene, n) for n in T2V}
         out['right']['all'] = all(out['right'].values())
-        out['told']['registered'] = rules.camera_of(film)
         # Falling weather moves too, and registration takes it for the camera.
-        out['right']['registered'] = None if scene.weather in ('rain', 'snow', 'leaves') else out['told']['registered'] == scene.camera
+        dry = scene.weather not in ('rain', 'snow', 'leaves')
+        out['told']['registered'] = rules.camera_of(film) if dry else None
+        out['right']['registered'] = out['told']['registered'] == scene.camera if dry else None
     else:
         still = world.Still.from_dict(job['asked'])
         picture = np.asarray(Image.open(job['image']).convert('RGB'))
@@ -169,7 +170,7 @@ def distances(args, results):
             prompts.append(rules.distance(a, other_scene))
         scene = base[n]['asked']
         two = [world.Scene.from_dict(scene | {'jitter': rng.uniform(-1, 1, world.scene.JITTERS)}) for _ in range(2)]
-        clips = (world.render(two, range(0, len(a), 4), len(a), *a.shape[1:3]).permute(0, 1, 3, 4, 2).numpy() * 255).astype(np.uint8)
+        clips = (world.render(two, range(0, len(a), 4), len(a), *a.shape[1:3], args.device).permute(0, 1, 3, 4, 2).cpu().numpy() * 255).astype(np.uint8)
         drawn.append(rules.distance(clips[0].repeat(4, 0), clips[1].repeat(4, 0)))
     return {'seeds': float(np.mean(seeds)), 'prompts': float(np.mean(prompts or [0])), 'drawn': float(np.mean(drawn)), 'count': len(seeds)}
 
@@ -227,6 +228,7 @@ def main():
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
     jobs = scene_jobs(args, 'base', args.count) + still_jobs(args, 'base', args.images)
     for variant in [v for w in args.variants for v in (DEFAULT_VARIANTS[1:] if w == 'default' else [w])]:
         name, _, number = variant.partition('@')
@@ -248,7 +250,7 @@ def main():
         return
     model, notes = net.load(args.weights, args.device)
     made = [j for j in jobs if films.find(folder, j) is not None]
-    with ThreadPoolExecutor(min(16, args.processes * args.threads)) as pool:
+    with ThreadPoolExecutor(min(24, args.processes * args.threads)) as pool:
         verdicts = list(pool.map(lambda j: judge(model, j, films.read(films.find(folder, j))), made))
     results = [j | {'verdict': v, 'seconds': films.log(folder, j).get('total_seconds')} for j, v in zip(made, verdicts)]
     known = args.weights / 'errors.json'
