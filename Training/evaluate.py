@@ -148,7 +148,7 @@ def summary(args, results, errors):
         lines += ["## The classifier's own error", '', 'On rendered clips with held-out combinations and held-out photographs, in per cent.', '',
                   report.table(['', *net.HEADS, 'all of a scene', 'clips'], [[k] + [v.get(n, '–') for n in [*net.HEADS, 'all of a scene', 'clips']] for k, v in errors.items()]), '']
     if seconds:
-        lines += [f'{len(seconds)} films, {np.mean(seconds):.1f} s each with {args.threads} threads and {args.processes} at once.', '']
+        lines += [f'{len(seconds)} films by the engine ({args.backend}), {np.mean(seconds):.1f} s each with {args.threads} threads and {args.processes} at once.', '']
     return '\n'.join(lines), pairs
 
 
@@ -223,6 +223,7 @@ def main():
     p.add_argument('--topk', type=float, help="share of keys; without it the model's own")
     p.add_argument('--processes', type=int, default=1)
     p.add_argument('--threads', type=int, default=2)
+    p.add_argument('--backend', default='cpu', choices=('cpu', 'cuda'), help='of the engine')
     p.add_argument('--limit', type=float, help='seconds after which no further film is started')
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -242,7 +243,7 @@ def main():
         return
     folder, failed, begun = args.films or args.out / 'films', {}, time.time()
     if not args.films:
-        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit)
+        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit, args.backend)
         print(f'films: {time.time() - begun:.0f} s, {len(failed)} failed', flush=True)
         for name, error in list(failed.items())[:5]:
             print(name, error, flush=True)
