@@ -5,6 +5,7 @@
   python chain.py third  --work W --out O --seconds 480 --photos P --state S     sparse attention, distillation, experts
   python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation
   python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
+  python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -75,8 +76,8 @@ def plan(part, photos, count):
             teacher('t2v', a[0], 't2v', '1'), teacher('i2v', b[0], 'i2v', '1'),
             teacher('t2v_guided', a[-1], 't2v', '2.5'), teacher('i2v_guided', b[-1], 'i2v', '2'),
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
-    if part == 'refine':
-        return refine(p, a, b)
+    if part in ('refine', 'polish'):
+        return refine(p, a, b) if part == 'refine' else polish(a[0], b[-1])
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -112,6 +113,23 @@ def refine(p, a, b):
         look('teacher', first, '--count', '100', 'teacher=t2v,steps=0,guidance=2.5'),
         look('student', last, '--count', '100', 'half=t2v_few,topk=.5', 'tenth=t2v_few,topk=.1'),
     ], ['ckpt/t2v.pt', 'ckpt/t2v_few.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt', 'ckpt/vae.pt', 'judge/film.safetensors', 'judge/thing.safetensors']
+
+
+def polish(first, last):
+    """Text to video alone: the teacher on one GPU; on the other its student, which takes up the new teacher late, and early the
+    guidance that a trial with the teacher of before finds best."""
+    look = lambda name, gpu, begin, end, *more, needs=(), beside=False: Job(
+        name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, *more], (gpu,), begin, end, needs, beside)
+    return [
+        Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '.3', '--rate', '2e-3', '--refresh', '.15', '--hard', '.2'],
+            (first,), 0, .80),
+        Job('t2v_few', ['distil.py', '--mode', 't2v', '--teacher', 'before_t2v', '--guidance', '2.5', '--follow', 't2v', '--choice', '0', '--topks', '.5', '.5', '.5', '.1', '0',
+                        '--own', '.75', '--hard', '.15'], (last,), 0, .89, (), True),
+        look('guidance', last, 0, .5, '--count', '60', '--shown', '12', '--choose', '{work}/guidance.txt',
+             *(f'g{g}=before_t2v,steps=0,guidance={g}' for g in (2.5, 3.5, 5)), beside=True),
+        look('teacher', first, .805, 1., '--count', '100', 'teacher=t2v,steps=0,guidance=2.5', 'guided=t2v,steps=0,guidance=3.5', needs=('t2v',)),
+        look('student', last, .895, 1., '--count', '100', 'half=t2v_few,topk=.5', 'tenth=t2v_few,topk=.1', needs=('t2v_few', 'guidance')),
+    ], ['ckpt/t2v.pt', 'ckpt/t2v_few.pt', 'guidance.txt']
 
 
 class Chain:
@@ -221,7 +239,7 @@ class Chain:
                     target = args.work / folder / path.name
                     if not target.exists():
                         shutil.copyfile(path, target)
-        for name in ('t2v', 't2v_few') if args.part == 'refine' else ():
+        for name in ('t2v', 't2v_few') if args.part in ('refine', 'polish') else ():
             path = args.work / f'ckpt/{name}.pt'
             if path.exists():
                 shutil.copyfile(path, path.with_name(f'before_{name}.pt'))
@@ -262,7 +280,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

@@ -56,6 +56,10 @@ def main(args):
             if len(shown) == args.shown and start // args.batch == (args.shown - 1) // args.batch or start + args.batch >= len(jobs):
                 report.sheet(shown, args.out / f'{name}.jpg', budget=900_000)
         print(name, out[name], flush=True)
+    if args.choose:
+        best = max((out[parse(spec)[0]] for spec in args.nets), key=lambda row: row['all'] + .1 * (row['thing'] + row['camera']) - row['guidance'])
+        args.choose.write_text(str(best['guidance']))
+        print('chosen: guidance', best['guidance'], flush=True)
 
 
 if __name__ == '__main__':
@@ -63,6 +67,7 @@ if __name__ == '__main__':
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--weights', type=Path, default=Path(__file__).resolve().parent / 'judge/weights')
+    p.add_argument('--choose', type=Path, help='file for the guidance of the best net')
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--first', type=int, default=0, help='number of the first prompt')
     p.add_argument('--shown', type=int, default=24, help='films on the sheet')

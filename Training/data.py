@@ -51,9 +51,9 @@ def _start(folder):
 
 def _write(job):
     """In a worker: scenes or stills, and the ids of a few captions of each."""
-    seed, kind, count = job
+    seed, kind, count, hard = job
     rng = np.random.default_rng(seed)
-    items = world.sample_stills(rng, count) if kind == 'still' else world.sample_scenes(rng, count)
+    items = world.sample_stills(rng, count) if kind == 'still' else world.sample_scenes(rng, count, hard=hard)
     ids, lengths = np.zeros((count, VARIANTS, ROWS), np.int32), np.zeros((count, VARIANTS), np.int64)
     for i, item in enumerate(items):
         for j in range(VARIANTS):
@@ -137,8 +137,8 @@ class Bank:
     """Latents of clips with their captions, in buckets; all processes draw from the same bucket at the same step."""
 
     def __init__(self, group, vae, tokenizer, stills, capacity, buckets=BUCKETS, photos=None, seed=0, chunk=16,
-                 workers=4, gain=5.):
-        self.group, self.vae, self.device, self.chunk = group, vae, group.device, chunk
+                 workers=4, gain=5., hard=0.):
+        self.hard, self.group, self.vae, self.device, self.chunk = hard, group, vae, group.device, chunk
         self.buckets, self.stills, self.gain = buckets, stills, gain
         self.shares = np.array([b.share for b in buckets]) / sum(b.share for b in buckets)
         self.capacity = [max(chunk, int(capacity * s) // chunk * chunk) for s in self.shares]
@@ -170,7 +170,7 @@ class Bank:
             kind = 'still' if self.rng.random() < self.stills else 'scene'
             seed = [self.seed, self.group.rank, self.jobs]
             self.jobs += 1
-            self.asked.append((i, kind, self.writers.ask((seed, kind, self.chunk))))
+            self.asked.append((i, kind, self.writers.ask((seed, kind, self.chunk, self.hard))))
 
     @torch.no_grad()
     def add(self):

@@ -15,7 +15,7 @@ exactly: it is the picture, and the loss says so, with --first times the weight.
 """
 import torch
 
-from common import Average, Clock, Group, Log, Optimiser, budget, rate, save, weights
+from common import Average, Clock, Group, Log, Optimiser, budget, load_weights, rate, save, weights
 from data import BUCKETS, TINY, Bank, photographs
 import flow
 import nets
@@ -89,6 +89,21 @@ class Paths:
         return [(at(i), states[self.marks[i] - self.marks[start]], states[-1], rows, length, y, stress) for i in self.own if i >= start]
 
 
+def follow(args, teacher, progress, seen):
+    """Takes up W/guidance.txt, and in the last part of the time every new version of the teacher to come; returns when the
+    one in use was written."""
+    chosen = args.work / 'guidance.txt'
+    if chosen.exists() and float(chosen.read_text() or args.guidance) != args.guidance:
+        args.guidance = float(chosen.read_text())
+        print(f'{progress:.2f}: guidance {args.guidance}', flush=True)
+    path = args.work / f'ckpt/{args.follow}.pt'
+    if progress > args.follow_from and path.stat().st_mtime != seen:
+        seen = path.stat().st_mtime
+        load_weights(teacher, torch.load(path)['net'])
+        print(f'{progress:.2f}: a new teacher', flush=True)
+    return seen
+
+
 def main(args):
     group = Group()
     torch.manual_seed(args.seed * 100 + group.rank)
@@ -101,7 +116,7 @@ def main(args):
     reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain, args.hard)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])
@@ -111,7 +126,10 @@ def main(args):
     clock = Clock(budget(args, args.fill), 0., group)
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', *[f't{n}' for n in names], 'dense', 'choice', 'norm'], not group.main)
     sums, counts = torch.zeros(len(names) + 2, device=group.device), torch.zeros(len(names) + 2)
+    seen = None
     while (progress := clock.progress()) < 1:
+        if args.follow:
+            seen = follow(args, teacher, progress, seen)
         fresh = paths.draw()
         for item in fresh:
             shelf.put(item)
@@ -148,6 +166,8 @@ def options():
     p.add_argument('--teacher_topk', type=float, default=0., help='of the net that is integrated (0: dense)')
     p.add_argument('--topks', type=float, nargs='+', default=(.1, .1, .1, 0.), help='of the student, drawn at every step (0: dense); the first is that of its own starts')
     p.add_argument('--choice', type=float, default=.05, help='weight of the loss that teaches the choice of blocks')
+    p.add_argument('--follow', help='a net in W/ckpt that is still trained: take its place as teacher late, and guidance from W/guidance.txt (one process)')
+    p.add_argument('--follow_from', type=float, default=.62, help='from this part of the time')
     p.add_argument('--again', type=int, default=2, help='steps on kept pairs for each fresh one')
     p.add_argument('--shelf', type=int, default=400, help='pairs (of a whole batch) that are kept')
     p.add_argument('--first', type=float, default=4., help='weight of the first latent frame in image to video')

@@ -98,9 +98,10 @@ def judge(model, job, film):
         out['told'] = {n: told[n] for n in T2V}
         out['right'] = {n: told[n] == getattr(scene, n) for n in T2V}
         out['right']['all'] = all(out['right'].values())
-        out['told']['registered'] = rules.camera_of(film)
         # Falling weather moves too, and registration takes it for the camera.
-        out['right']['registered'] = None if scene.weather in ('rain', 'snow', 'leaves') else out['told']['registered'] == scene.camera
+        dry = scene.weather not in ('rain', 'snow', 'leaves')
+        out['told']['registered'] = rules.camera_of(film) if dry else None
+        out['right']['registered'] = out['told']['registered'] == scene.camera if dry else None
     else:
         still = world.Still.from_dict(job['asked'])
         picture = np.asarray(Image.open(job['image']).convert('RGB'))
@@ -147,7 +148,7 @@ def summary(args, results, errors):
         lines += ["## The classifier's own error", '', 'On rendered clips with held-out combinations and held-out photographs, in per cent.', '',
                   report.table(['', *net.HEADS, 'all of a scene', 'clips'], [[k] + [v.get(n, '–') for n in [*net.HEADS, 'all of a scene', 'clips']] for k, v in errors.items()]), '']
     if seconds:
-        lines += [f'{len(seconds)} films, {np.mean(seconds):.1f} s each with {args.threads} threads and {args.processes} at once.', '']
+        lines += [f'{len(seconds)} films by the engine ({args.backend}), {np.mean(seconds):.1f} s each with {args.threads} threads and {args.processes} at once.', '']
     return '\n'.join(lines), pairs
 
 
@@ -169,7 +170,7 @@ def distances(args, results):
             prompts.append(rules.distance(a, other_scene))
         scene = base[n]['asked']
         two = [world.Scene.from_dict(scene | {'jitter': rng.uniform(-1, 1, world.scene.JITTERS)}) for _ in range(2)]
-        clips = (world.render(two, range(0, len(a), 4), len(a), *a.shape[1:3]).permute(0, 1, 3, 4, 2).numpy() * 255).astype(np.uint8)
+        clips = (world.render(two, range(0, len(a), 4), len(a), *a.shape[1:3], args.device).permute(0, 1, 3, 4, 2).cpu().numpy() * 255).astype(np.uint8)
         drawn.append(rules.distance(clips[0].repeat(4, 0), clips[1].repeat(4, 0)))
     return {'seeds': float(np.mean(seeds)), 'prompts': float(np.mean(prompts or [0])), 'drawn': float(np.mean(drawn)), 'count': len(seeds)}
 
@@ -222,11 +223,13 @@ def main():
     p.add_argument('--topk', type=float, help="share of keys; without it the model's own")
     p.add_argument('--processes', type=int, default=1)
     p.add_argument('--threads', type=int, default=2)
+    p.add_argument('--backend', default='cpu', choices=('cpu', 'cuda'), help='of the engine')
     p.add_argument('--limit', type=float, help='seconds after which no further film is started')
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
     jobs = scene_jobs(args, 'base', args.count) + still_jobs(args, 'base', args.images)
     for variant in [v for w in args.variants for v in (DEFAULT_VARIANTS[1:] if w == 'default' else [w])]:
         name, _, number = variant.partition('@')
@@ -240,7 +243,7 @@ def main():
         return
     folder, failed, begun = args.films or args.out / 'films', {}, time.time()
     if not args.films:
-        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit)
+        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit, args.backend)
         print(f'films: {time.time() - begun:.0f} s, {len(failed)} failed', flush=True)
         for name, error in list(failed.items())[:5]:
             print(name, error, flush=True)
@@ -248,7 +251,7 @@ def main():
         return
     model, notes = net.load(args.weights, args.device)
     made = [j for j in jobs if films.find(folder, j) is not None]
-    with ThreadPoolExecutor(min(16, args.processes * args.threads)) as pool:
+    with ThreadPoolExecutor(min(24, args.processes * args.threads)) as pool:
         verdicts = list(pool.map(lambda j: judge(model, j, films.read(films.find(folder, j))), made))
     results = [j | {'verdict': v, 'seconds': films.log(folder, j).get('total_seconds')} for j, v in zip(made, verdicts)]
     known = args.weights / 'errors.json'

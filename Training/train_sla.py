@@ -28,7 +28,7 @@ def main(args):
     empty = (torch.zeros(1, 7, nets.SIZE['text_dim'], device=group.device), torch.zeros(1, dtype=torch.long, device=group.device))
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain, args.hard)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])

@@ -73,7 +73,7 @@ def main(args):
     optimiser = Optimiser([net, probe], args.rate, group)
     optimiser_text = None if args.freeze_text else Optimiser([reader], .3 * args.rate, group)
     bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers, args.gain)
+                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers, args.gain, args.hard)
     each = bank.fill(args.fill)
     print(f'{args.name}: {bank.made} clips a process, {1000 * each:.1f} ms a clip', flush=True)
     weight = channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1].to(group.device)[:6])
@@ -151,6 +151,7 @@ def options():
     p.add_argument('--tokens', type=int, default=130000, help='of a batch, each process')
     p.add_argument('--few', type=int, default=7, help='latent frames of early samples')
     p.add_argument('--gain', type=float, default=5., help='additional weight of the thing in the loss')
+    p.add_argument('--hard', type=float, default=0., help='share of zooming cameras on top (and half as many spinning things)')
     p.add_argument('--early', type=float, default=.35, help='share of the time with few frames')
     p.add_argument('--layers', type=int, default=nets.SIZE['layers'])
     p.add_argument('--freeze_text', action='store_true')

@@ -12,12 +12,7 @@ import WatchFolder
     private let scratch: ScratchFolder
 
     init() throws {
-        var folder =
-            Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
-            ?? URL(fileURLWithPath: CommandLine.arguments[0])
-        folder.deleteLastPathComponent()
-        inspector = InputInspector(
-            decoder: IsolatedDecoder(executable: folder.appendingPathComponent("dropreel").path))
+        inspector = InputInspector(decoder: IsolatedDecoder(executable: BuiltProgram.url("dropreel").path))
         scratch = try ScratchFolder()
     }
 

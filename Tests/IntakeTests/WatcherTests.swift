@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Intake
@@ -41,11 +42,7 @@ private final class EventLog: Sendable {
 
 @Suite("The watcher process, with real inotify")
 struct WatcherTests {
-    /// The program is built beside the tests.
-    static let executable: String = {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent("dropreel-watcher").path
-    }()
+    static let executable = BuiltProgram.url("dropreel-watcher").path
 
     private func start(_ root: String, _ log: EventLog) throws -> Watcher {
         try #require(access(Self.executable, X_OK) == 0, "dropreel-watcher is not built")

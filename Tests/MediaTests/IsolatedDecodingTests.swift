@@ -1,18 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Media
 
 @Suite("Decoding in a process of its own")
 struct IsolatedDecodingTests {
-    /// The fixture lies beside the test bundle.
-    static let executable: String = {
-        var folder =
-            Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
-            ?? URL(fileURLWithPath: CommandLine.arguments[0])
-        folder.deleteLastPathComponent()
-        return folder.appendingPathComponent("dropreel-decoding-child").path
-    }()
+    static let executable = BuiltProgram.url("dropreel-decoding-child").path
 
     private let decoder = IsolatedDecoder(executable: executable)
 

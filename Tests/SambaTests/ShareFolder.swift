@@ -2,6 +2,7 @@ import FolderFixtures
 import Foundation
 import Logging
 import Rules
+import TestSupport
 import Testing
 
 @testable import WatchFolder
@@ -43,7 +44,7 @@ final class ShareFolder {
         options.rulesInterval = 1
         // Only events tell: whatever they leave out is not found within a test.
         options.usesWatcher = true
-        options.watcherExecutable = Self.builtProgram("dropreel-watcher")
+        options.watcherExecutable = BuiltProgram.url("dropreel-watcher").path
         options.scanInterval = 3600
         options.pollInterval = 3600
         change(&options)
@@ -51,12 +52,6 @@ final class ShareFolder {
     }
 
     deinit { service?.stop() }
-
-    /// A program that is built beside the tests.
-    static func builtProgram(_ name: String) -> String {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent(name).path
-    }
 
     func secondPerson() throws -> ShareClient { try ShareClient(server, as: server.people[1]) }
 

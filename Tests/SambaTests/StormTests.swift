@@ -1,6 +1,7 @@
 import FolderFixtures
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import WatchFolder
@@ -17,12 +18,6 @@ extension SambaSuite {
             ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
         }
 
-        /// Where the programs lie; another place for a release build of them.
-        private static func program(_ name: String) -> String {
-            ProcessInfo.processInfo.environment["DROPREEL_PROGRAMS"].map { $0 + "/" + name }
-                ?? ShareFolder.builtProgram(name)
-        }
-
         private static func folder(_ index: Int) -> String { "f\(index / perFolder)" }
 
         @Test("drops of two people over SMB, one after the other: none is lost, none is made twice")
@@ -32,7 +27,8 @@ extension SambaSuite {
             let service = try ChildProcess(
                 Tools.find("env"),
                 [
-                    "FAKE_WATCHER=" + Self.program("dropreel-watcher"), Self.program("dropreel-fake"), "serve",
+                    "FAKE_WATCHER=" + BuiltProgram.releaseURL("dropreel-watcher").path,
+                    BuiltProgram.releaseURL("dropreel-fake").path, "serve",
                     share.server.root.path, "2",
                 ],
                 output: share.server.root.deletingLastPathComponent().appendingPathComponent("storm.out"))

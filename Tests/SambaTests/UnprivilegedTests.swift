@@ -1,5 +1,6 @@
 import FolderFixtures
 import Foundation
+import TestSupport
 import Testing
 
 extension SambaSuite {
@@ -16,7 +17,7 @@ extension SambaSuite {
             let program = share.server.root.deletingLastPathComponent().appendingPathComponent("dropreel-fake")
             if access(program.path, F_OK) != 0 {
                 try FileManager.default.copyItem(
-                    at: URL(fileURLWithPath: ShareFolder.builtProgram("dropreel-fake")), to: program)
+                    at: BuiltProgram.url("dropreel-fake"), to: program)
             }
             chmod(program.path, 0o755)
             let account = share.server.account

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// What the interposer `dropreel-faults` does in the processes that a test starts; `Tests/FaultInjector` says what the
 /// fields mean. Shared with them through a file. For one thread.
@@ -59,7 +60,7 @@ final class FaultPlan {
         shared = try Shared()
     }
 
-    private static let library = ServiceProcess.built("libdropreel-faults.so")
+    private static let library = BuiltProgram.url("libdropreel-faults.so")
 
     /// For the process that is to be struck; of the plan that was set last.
     var environment: [String: String] { ["LD_PRELOAD": Self.library.path, "DROPREEL_FAULTS": shared.file.path] }

@@ -55,6 +55,24 @@ struct LedgerTests {
         #expect(try claim(at: 400) == nil)
     }
 
+    @Test("jobs in some states come by priority, then by time, the first of all of them where a few are wanted")
+    func listed() throws {
+        try accept("old", at: 0)
+        try accept("new", at: 9)
+        try accept("urgent", priority: 5, at: 5)
+        let running = try #require(try claim(at: 20)).job.stem
+        #expect(running == "urgent")
+        try accept("late and urgent", priority: 5, at: 30)
+        func stems(_ states: Set<JobState>, _ limit: Int) throws -> [String] {
+            try ledger.jobs(in: states, limit: limit).map(\.stem)
+        }
+        #expect(try stems([.queued, .running], -1) == ["urgent", "late and urgent", "old", "new"])
+        #expect(try stems([.queued, .running], 3) == ["urgent", "late and urgent", "old"])
+        #expect(try stems([.queued], 1) == ["late and urgent"])
+        #expect(try stems([.running, .rendered], 2) == ["urgent"])
+        #expect(try stems([.done], 2) == [])
+    }
+
     @Test("behaviour 17: the attempt is stored before the work; a late worker is fenced by its epoch")
     func fencing() throws {
         let (_, id) = try accept("cat")

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import WatchFolder
@@ -25,19 +26,7 @@ final class ServiceProcess {
         try? FileManager.default.removeItem(at: messages)
     }
 
-    /// The fixture's executable lies beside the test bundle, or, as a release build, in `DROPREEL_PROGRAMS`.
-    static let executable =
-        ProcessInfo.processInfo.environment["DROPREEL_PROGRAMS"].map {
-            URL(fileURLWithPath: $0).appendingPathComponent("dropreel-fake")
-        } ?? built("dropreel-fake")
-
-    static func built(_ name: String) -> URL {
-        var folder =
-            Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
-            ?? URL(fileURLWithPath: CommandLine.arguments[0])
-        folder.deleteLastPathComponent()
-        return folder.appendingPathComponent(name)
-    }
+    static let executable = BuiltProgram.releaseURL("dropreel-fake")
 
     /// What the service writes to its standard error.
     var messages: URL { root.appendingPathExtension("log") }

@@ -11,21 +11,21 @@ import time
 import numpy as np
 
 
-def configuration(folder, models, threads):
+def configuration(folder, models, threads, backend='cpu'):
     """A service configuration of its own below `folder`."""
     for name in ('inbox', 'outbox', 'rules', 'state'):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / 'dropreel.toml'
-    path.write_text(f'root = "."\n[models]\ndirectories = ["{Path(models).resolve()}"]\n[engine]\nthreads = {threads}\n')
+    path.write_text(f'root = "."\n[models]\ndirectories = ["{Path(models).resolve()}"]\n[engine]\nbackend = "{backend}"\nthreads = {threads}\n')
     return path
 
 
-def make(jobs, program, models, folder, processes, threads, limit=None):
+def make(jobs, program, models, folder, processes, threads, limit=None, backend='cpu'):
     """Runs `dropreel generate` for every job without a film; a job has id, prompt, image (or None) and settings.
     Returns {id: error} of those that failed. Stops starting new ones after `limit` seconds."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = configuration(folder / 'service', models, threads)
+    config = configuration(folder / 'service', models, threads, backend)
     failed, begun, done, lock = {}, time.time(), [0], threading.Lock()
     environment = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
 

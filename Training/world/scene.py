@@ -1,5 +1,5 @@
 """What a clip shows: the lists of attributes, scenes and stills as plain values, and the split of combinations."""
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import hashlib
 
 PLACES = ('sea', 'beach', 'meadow', 'forest', 'mountains', 'desert', 'snow', 'city')
@@ -77,8 +77,9 @@ def _jitter(rng, amount):
     return tuple(float(round(v, 4)) for v in rng.uniform(-1, 1, JITTERS) * amount)
 
 
-def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4):
-    """`count` scenes of one split ('train' or 'held'). `plain`: share of static camera, clear weather, daylight each."""
+def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4, hard=0.):
+    """`count` scenes of one split ('train' or 'held'). `plain`: share of static camera, clear weather, daylight each;
+    `hard`: share that gets a zooming camera, and half as many a spinning thing (what nets learn last)."""
     if split not in ('train', 'held'):
         raise ValueError(f'split {split!r}: train or held')
     out = []
@@ -86,6 +87,10 @@ def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4):
         scene = Scene(*(options[int(rng.integers(len(options)))] for options in (PLACES, THINGS, COLOURS, ACTIONS)),
                       _pick(rng, CAMERAS, plain), _pick(rng, WEATHERS, plain), _pick(rng, LIGHTS, plain),
                       _jitter(rng, jitter))
+        if hard and rng.random() < hard:
+            scene = replace(scene, camera=CAMERAS[5 + int(rng.integers(2))])
+        if hard and rng.random() < hard / 2:
+            scene = replace(scene, action='spin')
         if scene.held == (split == 'held'):
             out.append(scene)
     return out

@@ -1,7 +1,7 @@
 import Foundation
 
-/// Tries pictures and sounds beside the service's loop: one that takes long, on purpose perhaps, holds up neither the status nor
-/// the noticing of other files.
+/// Tries pictures and sounds beside the service's loop: one that takes long, on purpose perhaps, holds up neither the
+/// status nor the noticing of other files.
 ///
 /// A verdict is kept until it is asked for; those nobody came back for are dropped after a while.
 final class InspectionDesk: @unchecked Sendable {

@@ -43,7 +43,7 @@ public protocol Ledger: AnyObject, Sendable {
 
     // MARK: Publishing
 
-    /// Jobs in any of the states, oldest first.
+    /// Jobs in any of the states, by priority, then oldest first.
     func jobs(in states: Set<JobState>, limit: Int) throws -> [JobRecord]
     func job(_ id: JobID) throws -> JobRecord?
     /// Queued jobs in the order in which they are to be made, as far as that does not depend on a worker.
@@ -97,7 +97,7 @@ public protocol Ledger: AnyObject, Sendable {
 }
 
 extension Ledger {
-    /// All jobs in any of the states, oldest first.
+    /// All jobs in any of the states, by priority, then oldest first.
     func jobs(in states: Set<JobState>) throws -> [JobRecord] { try jobs(in: states, limit: -1) }
 }
 

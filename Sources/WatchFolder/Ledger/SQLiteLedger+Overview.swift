@@ -70,10 +70,11 @@ extension SQLiteLedger {
                 String.fetchAll(
                     db,
                     sql: """
-                        SELECT imageSHA256 FROM job
-                        WHERE imageSHA256 IS NOT NULL AND state NOT IN ('done', 'failed', 'cancelled')
-                        UNION SELECT audioSHA256 FROM job
-                        WHERE audioSHA256 IS NOT NULL AND state NOT IN ('done', 'failed', 'cancelled')
+                        WITH open AS (
+                            SELECT imageSHA256, audioSHA256 FROM job
+                            WHERE state IN ('queued', 'running', 'rendered', 'publishing'))
+                        SELECT imageSHA256 FROM open WHERE imageSHA256 IS NOT NULL
+                        UNION SELECT audioSHA256 FROM open WHERE audioSHA256 IS NOT NULL
                         """))
         }
     }

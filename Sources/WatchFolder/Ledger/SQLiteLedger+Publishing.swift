@@ -3,10 +3,20 @@ import GRDB
 
 extension SQLiteLedger {
     public func jobs(in states: Set<JobState>, limit: Int) throws -> [JobRecord] {
-        let list = states.map { "'\($0.rawValue)'" }.sorted().joined(separator: ", ")
+        // The first of each state by the index alone: with thousands waiting, sorting them all would read them all.
+        let first = states.map {
+            """
+            SELECT id FROM (
+                SELECT id FROM job WHERE state = '\($0.rawValue)' ORDER BY priority DESC, createdAt LIMIT \(limit))
+            """
+        }
         return try read { db in
             try Self.fetchJobs(
-                db, "WHERE job.state IN (\(list)) ORDER BY createdAt, \"drop\", ordinal LIMIT ?", [limit])
+                db,
+                """
+                WHERE job.id IN (\(first.sorted().joined(separator: " UNION ALL ")))
+                ORDER BY priority DESC, createdAt, "drop", ordinal LIMIT ?
+                """, [limit])
         }
     }
 

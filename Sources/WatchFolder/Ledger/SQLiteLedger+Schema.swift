@@ -9,6 +9,11 @@ extension SQLiteLedger {
         migrator.registerMigration("2") { db in
             try db.execute(sql: "ALTER TABLE job ADD COLUMN audioSHA256 TEXT")
         }
+        migrator.registerMigration("3") { db in
+            // Whether a drop is over is asked of every open one in each round: without reading its jobs.
+            try db.execute(sql: "DROP INDEX jobByDrop")
+            try db.execute(sql: "CREATE INDEX jobByDropAndState ON job (\"drop\", state)")
+        }
         return migrator
     }
 

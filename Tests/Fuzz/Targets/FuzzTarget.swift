@@ -105,37 +105,32 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     // MARK: Media
 
     private static func probe(_ bytes: [UInt8], signature: [UInt8]) -> Bool {
-        do {
+        isSound {
             let info = try ImageProbe.probe(signature + bytes)
             let limits = ImageLimits()
             precondition((1...limits.side).contains(info.width) && (1...limits.side).contains(info.height))
             precondition(info.width * info.height <= limits.pixelCount && (1...8).contains(info.orientation))
-            return true
-        } catch let error as MediaError {
-            precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
-            return false
-        } catch {
-            preconditionFailure("another error")
         }
     }
 
     private static func readFilm(_ bytes: [UInt8]) -> Bool {
-        do {
+        isSound {
             let film = try VideoMetadata.read(bytes)
             precondition(film.width >= 0 && film.height >= 0 && film.frameCount >= 0)
-            return true
-        } catch let error as MediaError {
-            precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
-            return false
-        } catch {
-            preconditionFailure("another error")
         }
     }
 
     private static func decodeSound(_ bytes: [UInt8]) -> Bool {
-        do {
+        isSound {
             let samples = try SoundDecoder.decode(bytes, frameCount: 960)
             precondition(!samples.isEmpty && samples.count <= 1_920 && samples.allSatisfy { abs($0) <= 1 })
+        }
+    }
+
+    /// - Returns: whether the reader took it. What it throws must be its own error, about the bytes and with words in it.
+    private static func isSound(_ read: () throws -> Void) -> Bool {
+        do {
+            try read()
             return true
         } catch let error as MediaError {
             precondition(!error.message.isEmpty && !error.hint.isEmpty && error.code != .io)
