@@ -24,8 +24,12 @@ public enum FastPath: String, CaseIterable, Sendable {
 
     /// Those that the environment does not leave out.
     public static var chosen: Set<FastPath> {
-        let stated = ProcessInfo.processInfo.environment["DROPREEL_CUDA_WITHOUT"] ?? ""
-        let names = stated.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-        return Set(allCases.filter { !names.contains($0.rawValue) })
+        all(except: ProcessInfo.processInfo.environment["DROPREEL_CUDA_WITHOUT"] ?? "")
+    }
+
+    /// - Parameter names: separated by commas; those that are none are passed over.
+    static func all(except names: String) -> Set<FastPath> {
+        let left = names.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        return Set(allCases.filter { !left.contains($0.rawValue) })
     }
 }

@@ -27,6 +27,14 @@ import Testing
         #expect(arguments.bytes[40] == 5 && arguments.bytes[44] == 6)
     }
 
+    @Test func fastPathsAreLeftOutByName() {
+        #expect(FastPath.all(except: "") == Set(FastPath.allCases))
+        #expect(
+            FastPath.all(except: "library, hopper,unheard").symmetricDifference(FastPath.allCases) == [
+                .library, .hopper,
+            ])
+    }
+
     @Test func everySourceIsAFileOfKernels() {
         #expect(Set(KernelSource.all.map(\.name)) == Set(KernelFile.allCases.map(\.rawValue)))
         #expect(KernelSource.all.allSatisfy { $0.text.contains("#include \"common.cuh\"") })
