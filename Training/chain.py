@@ -95,7 +95,7 @@ def refine(p, a, b):
     whose student then has all GPUs; at the end a first look at both."""
     first, last = a[0], b[-1]
     judge = lambda name, begin, end, *more, needs=(): Job(f'judge_{name}', [
-        'train_judge.py', name, '--out', '{work}/judge', *(['--photos', str(Path(p[1]).parent)] if p else []), '--vae', '{work}/vae.safetensors', *more],
+        'train_judge.py', name, '--out', '{work}/judge', *(['--photos', str(Path(p[1]).parent)] if p else []), '--vae', '{work}/ckpt/vae.pt', *more],
         (last,), begin, end, needs, True)
     few = ['distil.py', '--choice', '0', '--topks', '.5', '.5', '.1', '0', '--own', '.75', *p]
     learned = ('judge_film', 'judge_thing')
@@ -235,7 +235,7 @@ class Chain:
         if args.state and args.state.exists():
             for path in args.state.rglob('*'):
                 if path.is_file():
-                    folder = 'tokenizer' if path.name == 'spiece.model' else 'ckpt' if path.suffix == '.pt' else '.'
+                    folder = 'tokenizer' if path.name == 'spiece.model' else 'ckpt'
                     target = args.work / folder / path.name
                     if not target.exists():
                         shutil.copyfile(path, target)

@@ -11,6 +11,7 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 import hashlib
 import json
+import os
 from pathlib import Path
 import time
 
@@ -99,7 +100,7 @@ def judge(model, job, film):
         out['right'] = {n: told[n] == getattr(scene, n) for n in T2V}
         out['right']['all'] = all(out['right'].values())
         # Falling weather moves too, and registration takes it for the camera.
-        dry = scene.weather not in ('rain', 'snow', 'leaves')
+        dry = job['variant'] == 'base' and scene.weather not in ('rain', 'snow', 'leaves')
         out['told']['registered'] = rules.camera_of(film) if dry else None
         out['right']['registered'] = out['told']['registered'] == scene.camera if dry else None
     else:
@@ -251,7 +252,7 @@ def main():
         return
     model, notes = net.load(args.weights, args.device)
     made = [j for j in jobs if films.find(folder, j) is not None]
-    with ThreadPoolExecutor(min(24, args.processes * args.threads)) as pool:
+    with ThreadPoolExecutor(min(24, len(os.sched_getaffinity(0)))) as pool:
         verdicts = list(pool.map(lambda j: judge(model, j, films.read(films.find(folder, j))), made))
     results = [j | {'verdict': v, 'seconds': films.log(folder, j).get('total_seconds')} for j, v in zip(made, verdicts)]
     known = args.weights / 'errors.json'

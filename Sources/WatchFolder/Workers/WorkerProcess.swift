@@ -7,6 +7,7 @@ public struct WorkerCommand: Sendable, Hashable {
     public var executable: String
     /// Without the executable itself. `{name}` stands for the worker's name.
     public var arguments: [String]
+    /// Without the runtime's backtraces unless asked for: in a sandbox they only delay the end of a crashed worker.
     public var environment: [String: String]
 
     public init(
@@ -14,7 +15,7 @@ public struct WorkerCommand: Sendable, Hashable {
     ) {
         self.executable = executable
         self.arguments = arguments
-        self.environment = environment
+        self.environment = environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { given, _ in given }
     }
 }
 
