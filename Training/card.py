@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-TEXT = '''# Dropreel-Mini 0.3
+TEXT = '''# Dropreel-Mini 0.4
 
 A miniature of the whole chain: umT5 text encoder, Wan-style transformers for text to video and image to video (two
 experts), Wan2.1-style causal video VAE, with the published tensor names and TurboDiffusion's int8 and SLA layout. It knows
@@ -25,9 +25,8 @@ was made and how to make it again.
 Drawn by `Training/world`: eight places, ten things, ten colours, nine actions, seven camera moves, six kinds of weather and
 five of light, with captions from a grammar (60 % English, 40 % Chinese). A tenth of the combinations of place, thing,
 colour, action and camera was never drawn in training. Image to video saw such scenes (35 %), and pictures with a camera
-move or an effect: 103 photographs (crops, recoloured and mirrored at random), drawn textures, still scenes. The photographs
-and fifty held-out ones, with author and licence (CC0, public domain, CC BY, CC BY-SA, GPL-2+, LGPL-2.1+), are listed in
-`Training/world/PHOTOGRAPHS.md`; none is part of this repository.
+move or an effect: photographs (crops, recoloured and mirrored at random), drawn textures, still scenes. {photographs} They and
+fifty held-out ones are listed with author and licence in `Training/world/PHOTOGRAPHS.md`; none is part of this repository.
 
 ## Training
 

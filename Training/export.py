@@ -16,7 +16,7 @@ import nets
 import text
 import train_vae
 
-VERSION = '0.3'
+VERSION = '0.4'
 MANIFEST = {
     'name': 'Dropreel-Mini', 'version': VERSION,
     'modes': {'t2v': {'transformer': 't2v.safetensors'},
