@@ -81,9 +81,9 @@ public struct GenerationReport: Sendable, Hashable, Codable {
     public var steps: [Step]
     /// In the order they began; a stage that was not needed is missing.
     public var stages: [Stage]
-    /// The steps alone, without loading.
     /// True if an earlier attempt had left the latents: then no step ran.
     public var latentsSaved: Bool?
+    /// The steps alone, without loading.
     public var diffusionSeconds: Double
     public var totalSeconds: Double
     /// Most the process held during the job; nil where the system does not say.

@@ -79,21 +79,7 @@ public final class Generator {
         _ request: GenerationRequest, sink: any FrameSink, latents place: LatentsPlace? = nil,
         control: @escaping (GenerationProgress) -> Bool = { _ in true }
     ) throws -> Result {
-        let model = try library.model(request.model)
-        do {
-            try request.validate(for: model)
-            let start = ContinuousClock().now
-            options.resetPeakMemory()
-            let plan = try plan(request, model)
-            let limit = options.memoryLimit ?? options.availableMemory().map { $0 + resident.bytes }
-            try plan.estimate.check(limit: limit)
-            digests.prepare(plan.files.urls(request.mode).map(\.url))
-            let job = GenerationJob(
-                self, request, plan, limit: limit, latentsPlace: place, speeds: speeds, control: control)
-            return try finish(job, try job.run(sink), since: start)
-        } catch {
-            throw GenerationError.wrap(error, folder: model.folder)
-        }
+        try carryOut(request, latents: place, checksEstimate: true, control: control) { try $0.run(sink) }
     }
 
     /// Makes a video from latents that a job has left.
@@ -102,7 +88,18 @@ public final class Generator {
     public func decode(
         _ saved: SavedLatents, sink: any FrameSink, control: @escaping (GenerationProgress) -> Bool = { _ in true }
     ) throws -> Result {
-        let request = saved.request
+        try carryOut(saved.request, latents: nil, checksEstimate: false, control: control) {
+            try $0.decode(saved, sink)
+        }
+    }
+
+    /// Plans one job, does it, and tells what it took.
+    /// - Parameter checksEstimate: whether a job whose whole estimate does not fit is refused before anything is read.
+    private func carryOut(
+        _ request: GenerationRequest, latents place: LatentsPlace?, checksEstimate: Bool,
+        control: @escaping (GenerationProgress) -> Bool,
+        _ work: (GenerationJob) throws -> (report: GenerationReport, poster: RGBImage)
+    ) throws -> Result {
         let model = try library.model(request.model)
         do {
             try request.validate(for: model)
@@ -110,26 +107,23 @@ public final class Generator {
             options.resetPeakMemory()
             let plan = try plan(request, model)
             let limit = options.memoryLimit ?? options.availableMemory().map { $0 + resident.bytes }
+            if checksEstimate { try plan.estimate.check(limit: limit) }
+            let job = GenerationJob(
+                self, request, plan, limit: limit, latentsPlace: place, speeds: speeds, control: control)
             digests.prepare(plan.files.urls(request.mode).map(\.url))
-            let job = GenerationJob(self, request, plan, limit: limit, speeds: speeds, control: control)
-            return try finish(job, try job.decode(saved, sink), since: start)
+            let made = try work(job)
+            job.tracker.finish()
+            speeds = job.tracker.speeds
+            var report = made.report
+            report.weights = try plan.files.urls(request.mode).map {
+                GenerationReport.Weights(file: $0.name, sha256: try digests.digest($0.url))
+            }
+            report.peakMemoryBytes = options.peakMemory()
+            report.totalSeconds = ProgressTracker.seconds(ContinuousClock().now - start)
+            return Result(report: report, poster: made.poster)
         } catch {
             throw GenerationError.wrap(error, folder: model.folder)
         }
-    }
-
-    private func finish(
-        _ job: GenerationJob, _ made: (report: GenerationReport, poster: RGBImage), since start: ContinuousClock.Instant
-    ) throws -> Result {
-        job.tracker.finish()
-        speeds = job.tracker.speeds
-        var report = made.report
-        report.weights = try job.plan.files.urls(job.request.mode).map {
-            GenerationReport.Weights(file: $0.name, sha256: try digests.digest($0.url))
-        }
-        report.peakMemoryBytes = options.peakMemory()
-        report.totalSeconds = ProgressTracker.seconds(ContinuousClock().now - start)
-        return Result(report: report, poster: made.poster)
     }
 
     /// Lets go of all weights.
