@@ -249,7 +249,8 @@ public final class CUDAModule: @unchecked Sendable {
                 stream.driver.functionGetAttribute(&own, 1, function), "asking for the shared memory of \(kernel)")
             let rest = Int32(sharedBytes) - own
             try stream.driver.check(
-                stream.driver.functionSetAttribute(function, 8, rest), "giving \(kernel) \(rest) bytes of shared memory")
+                stream.driver.functionSetAttribute(function, 8, rest), "giving \(kernel) \(rest) bytes of shared memory"
+            )
         }
         return CUDAKernel(handle: function, name: kernel)
     }
