@@ -4,18 +4,6 @@
 // tensor cores (mma.sync, sm_80 and later): x and w bf16, rows 16-byte aligned, depth a multiple of 8.
 #include "common.cuh"
 
-/// Where output pixels find their inputs. x `[frames, height, width, in]`, before it `history` and, before that, frames
-/// of zeros: `first` = -(zeros), counted in frames of the history and x together.
-struct Window {
-    const void *history;
-    int history_frames, frames, height, width, in;
-    int kh, kw; // taps: time outermost, width innermost
-    int stride_t, stride_h, stride_w;
-    int first, top, left; // input position of tap 0 of output 0
-    int out_height, out_width;
-};
-static_assert(sizeof(Window) == 72, "KernelArguments.swift says so, too");
-
 // MARK: Plain
 
 /// Rows of x, `row_stride` values apart.
