@@ -39,12 +39,13 @@ def settings_of(args, variant):
     return settings, own
 
 
-def scene_jobs(args, variant, count):
-    """Held-out scenes with prompts; the n-th is the same in every variant."""
+def scene_jobs(args, variant, count, split='held'):
+    """Held-out scenes with prompts (or, to choose between nets, such as training draws); the n-th is the same in every
+    variant."""
     settings, own = settings_of(args, variant)
     rng = np.random.default_rng(args.seed)
     jobs = []
-    for n, scene in enumerate(world.sample_scenes(rng, count, 'held')):
+    for n, scene in enumerate(world.sample_scenes(rng, count, split)):
         words = np.random.default_rng(args.seed + 1000 + n)
         prompt = world.caption(scene, words, own['language'], 'plain')
         seed = args.seed * 100_000 + n + 7919 * int(own['seed'])
