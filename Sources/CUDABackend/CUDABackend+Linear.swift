@@ -6,7 +6,7 @@ extension CUDABackend {
         switch (weights, precision) {
         case (.dense(let weight, let bias), .int8):
             let values = try upload(weight.reshaped([size.output, size.input]), as: .f32)
-            let (codes, scale, stride) = try quantized(values)
+            let (codes, scale, stride) = quantized(values)
             return CUDALinear(
                 size: size, precision: .int8, weights: .int8(codes: codes, scale: scale, stride: stride),
                 bias: try uploaded(bias), source: nil)
@@ -58,11 +58,11 @@ extension CUDABackend {
     }
 
     /// Codes `[rows, stride]` and scales of x `[rows, columns]`, in blocks of 128 x 128.
-    private func quantized(_ x: Tensor) throws -> (codes: Tensor, scale: Tensor, stride: Int) {
+    private func quantized(_ x: Tensor) -> (codes: Tensor, scale: Tensor, stride: Int) {
         let (rows, columns) = x.matrix
         let blocks = ((rows + 127) / 128, (columns + 127) / 128)
-        let codes = try allocate([rows, blocks.1 * 128], .i8)
-        let scale = try allocate([blocks.0, blocks.1], .f32)
+        let codes = scratch([rows, blocks.1 * 128], .i8)
+        let scale = scratch([blocks.0, blocks.1], .f32)
         launch(
             .int8, "quantize_\(x.dtype)", grid: (blocks.1, blocks.0), threads: 256, x, codes, scale, Int32(rows),
             Int32(columns), Int32(blocks.1 * 128))
@@ -81,7 +81,7 @@ extension CUDABackend {
         finish.bias = layer.bias.address
         switch layer.weights {
         case .int8(let codes, let scale, let stride):
-            let input = must { try quantized(x) }
+            let input = quantized(x)
             finish.roundsFirst = activationType == .bf16 ? 1 : 0
             launch(
                 .int8, "int8_linear_\(output.dtype)", grid: ((m + 127) / 128 * ((n + 127) / 128), 1), threads: 256,

@@ -18,7 +18,7 @@ extension CUDABackend {
         else { return false }
         let plain = bias.map { MatrixProducts.Epilogue.bias($0.address) } ?? .none
         func run(_ epilogue: MatrixProducts.Epilogue, _ accumulates: Bool, into target: Tensor) -> Bool {
-            must {
+            must(else: true) {
                 try products.multiply(
                     x: x.address, w: w.address, into: target.address, m: m, n: n, k: k, epilogue: epilogue,
                     accumulates: accumulates)

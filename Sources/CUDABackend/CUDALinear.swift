@@ -42,12 +42,36 @@ final class CUDALinear: Linear, @unchecked Sendable {
         return own + (bias?.byteCount ?? 0) + (narrowBias?.byteCount ?? 0) + lock.withLock { exact?.byteCount ?? 0 }
     }
 
+    var tensors: [Tensor] {
+        let own: [Tensor] =
+            switch weights {
+            case .dense(let weight): [weight]
+            case .int8(let codes, let scale, _): [codes, scale]
+            }
+        return own + [bias, narrowBias].compactMap { $0 }
+    }
+
+    func replacing(_ tensors: [Tensor]) -> any Linear {
+        precondition(tensors.count == self.tensors.count, "\(tensors.count) tensors for a layer")
+        var rest = tensors[...]
+        let replaced: Weights =
+            switch weights {
+            case .dense: .dense(rest.removeFirst())
+            case .int8(_, _, let stride): .int8(codes: rest.removeFirst(), scale: rest.removeFirst(), stride: stride)
+            }
+        return CUDALinear(
+            size: (outputSize, inputSize), precision: precision, weights: replaced,
+            bias: bias == nil ? nil : rest.removeFirst(), narrowBias: narrowBias == nil ? nil : rest.removeFirst(),
+            source: source)
+    }
+
     /// The weights for inputs in float32: as stored, even where the GPU's copy is rounded to bf16.
     func exactWeight(_ rounded: Tensor, _ backend: CUDABackend) -> Tensor {
         guard let source else { return rounded }
         return lock.withLock {
             if let exact { return exact }
-            let weight = backend.must { try backend.upload(source, as: .f32) }
+            // Without memory for it the backend computes no further.
+            guard let weight: Tensor = backend.must(else: nil, { try backend.upload(source, as: .f32) }) else { return rounded }
             exact = weight
             return weight
         }

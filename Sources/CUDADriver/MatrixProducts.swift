@@ -69,9 +69,9 @@ public final class MatrixProducts: @unchecked Sendable {
         ) -> Status
 
     /// - Throws: `CUDAError` "missing" without the library, "outOfMemory" without its workspace.
-    public init(stream: CUDAStream, folders: [String] = CUDAFolders.all) throws {
+    public init(stream: CUDAStream, folders: [String] = CUDAFolders.all, first: [String] = []) throws {
         self.stream = stream
-        library = try Self.open(folders)
+        library = try Self.open(folders, first: first)
         makeOperation = try library.function("cublasLtMatmulDescCreate")
         setOperation = try library.function("cublasLtMatmulDescSetAttribute")
         makeLayout = try library.function("cublasLtMatrixLayoutCreate")
@@ -90,8 +90,8 @@ public final class MatrixProducts: @unchecked Sendable {
         workspace = try stream.allocate(workspaceBytes)
     }
 
-    private static func open(_ folders: [String]) throws -> DynamicLibrary {
-        try DynamicLibrary.open(["libcublasLt.so.13", "libcublasLt.so.12"], in: folders)
+    private static func open(_ folders: [String], first: [String] = []) throws -> DynamicLibrary {
+        try DynamicLibrary.open(["libcublasLt.so.13", "libcublasLt.so.12"], first: first, in: folders)
     }
 
     /// Where the library is, without starting it.

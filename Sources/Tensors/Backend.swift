@@ -33,6 +33,12 @@ public protocol Backend: AnyObject, Sendable {
     /// Between float types, rounding to nearest even.
     func convert(_ source: Tensor, into destination: Tensor)
     func synchronize()
+    /// Throws what an operation since the last `check` could not do; everything computed since is then worthless.
+    ///
+    /// Out of memory is forgotten with that: once what holds memory is let go of, the backend works again. After a lost
+    /// device it never does.
+    /// - Throws: `BackendError`.
+    func check() throws
 
     // MARK: Linear layers
 
@@ -123,6 +129,15 @@ public protocol Linear: AnyObject, Sendable {
     var outputSize: Int { get }
     var precision: LinearPrecision { get }
     var byteCount: Int { get }
+    /// All device memory that the layer computes with, in an order of its own; none where that is the host's.
+    var tensors: [Tensor] { get }
+    /// The same layer over other memory: as many tensors of the same shapes and types.
+    func replacing(_ tensors: [Tensor]) -> any Linear
+}
+
+extension Backend {
+    /// Nothing: operations of most backends cannot fail.
+    public func check() throws {}
 }
 
 /// A convolution prepared by a backend.

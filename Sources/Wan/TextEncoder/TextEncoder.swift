@@ -9,24 +9,32 @@ public final class TextEncoder: Sendable {
     public let backend: any Backend
     /// Stays where the checkpoint has it: only the rows a text needs are read.
     private let embedding: HostTensor  // token_embedding.weight [vocabulary, dim]
-    private let blocks: [TextEncoderBlock]  // blocks.N
+    private let blocks: BlockSource<TextEncoderBlock>  // blocks.N
     private let finalNorm: Tensor  // norm.weight
 
+    /// - Parameters:
+    ///   - place: where the blocks are between encodings; from the host's memory two at a time come to the backend.
+    ///   - onBlock: called after each block is read; an error it throws ends the loading.
     /// - Throws: `WanError` for tensors that are missing or of another shape; `BackendError`.
-    public init(_ reader: WeightReader, configuration: TextEncoderConfiguration) throws {
+    public init(
+        _ reader: WeightReader, configuration: TextEncoderConfiguration, blocks place: BlockPlace = .device,
+        onBlock: (Int) throws -> Void = { _ in }
+    ) throws {
         self.configuration = configuration
         backend = reader.backend
         embedding = try reader.matrix("token_embedding.weight", configuration.dim, configuration.vocabularySize)
-        blocks = try (0..<configuration.layerCount).map {
-            try TextEncoderBlock(reader, "blocks.\($0)", configuration)
-        }
+        blocks = try BlockSource(
+            count: configuration.layerCount, place, on: reader.backend,
+            make: { try TextEncoderBlock(reader, "blocks.\($0)", configuration) }, onBlock: onBlock)
         finalNorm = try reader.vector("norm.weight", configuration.dim)
+        try backend.check()
     }
 
     /// Bytes of the weights on the backend (the embedding table is not).
-    public var weightBytes: Int {
-        blocks.reduce(finalNorm.byteCount) { $0 + $1.linears.reduce(0) { $0 + $1.byteCount } }
-    }
+    public var weightBytes: Int { finalNorm.byteCount + blocks.byteCount }
+
+    /// Blocks on the backend at once during an encoding, if they are in host memory.
+    public static let windowSize = 2
 
     /// Bytes encoding `tokenCount` tokens writes to, apart from a backend's own needs.
     public static func workspaceBytes(
@@ -49,12 +57,21 @@ public final class TextEncoder: Sendable {
         backend.write(try rows(ids), into: stream)
         try observe?(.embedding, stream)
         let workspace = try TextEncoderWorkspace(configuration, tokenCount: ids.count, backend)
-        for (layer, block) in blocks.enumerated() {
-            try run(block, layer, stream, workspace, observe)
+        let window = blocks.isResident ? nil : try BlockWindow([blocks], size: Self.windowSize, backend: backend)
+        for layer in 0..<blocks.count {
+            try run(block(layer, in: window), layer, stream, workspace, observe)
             try observe?(.block(layer), stream)
         }
         backend.rmsNorm(stream, weight: finalNorm, epsilon: configuration.epsilon, into: workspace.normed)
-        return backend.download(workspace.normed)
+        let rows = backend.download(workspace.normed)
+        try backend.check()
+        return rows
+    }
+
+    private func block(_ layer: Int, in window: BlockWindow<TextEncoderBlock>?) throws -> TextEncoderBlock {
+        if case .resident(let blocks) = blocks.storage { return blocks[layer] }
+        guard let window else { preconditionFailure("blocks in host memory without a window") }
+        return try window.use(layer, of: blocks)
     }
 
     private func run(

@@ -91,10 +91,11 @@ extension Transformer {
     ///
     /// - Parameter output: as handed to an observer at `.selfAttention` or `.crossAttention`.
     public func projected(_ output: Tensor, of stage: TransformerStage) throws -> Tensor {
+        guard case .resident(let blocks) = weights.blocks.storage else { preconditionFailure("blocks in host memory") }
         let projection: any Linear
         switch stage {
-        case .selfAttention(let layer): projection = weights.blocks[layer].selfAttention.output
-        case .crossAttention(let layer): projection = weights.blocks[layer].crossAttention.output
+        case .selfAttention(let layer): projection = blocks[layer].selfAttention.output
+        case .crossAttention(let layer): projection = blocks[layer].crossAttention.output
         default: preconditionFailure("\(stage) has no output projection")
         }
         let result = try backend.allocate([output.shape[0], configuration.dim], backend.activationType)

@@ -52,6 +52,7 @@ public final class TransformerWorkspace {
         headModulation = try backend.allocate([2, dim], .f32)
         hostPatches = [Float](repeating: 0, count: tokens * configuration.patchInputSize)
         backend.write(RotaryTable.values(geometry: geometry, headDim: configuration.headDim), into: rotary)
+        try backend.check()
     }
 
     /// Bytes on the device for a geometry of `tokens` tokens.
