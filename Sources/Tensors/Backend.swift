@@ -42,10 +42,14 @@ public protocol Backend: AnyObject, Sendable {
 
     // MARK: Linear layers
 
+    /// What linear layers of eight bits compute in where nothing but the number of bits was asked for.
+    var quantizedPrecision: LinearPrecision { get }
     /// Prepares a linear layer from checkpoint tensors; `precision` says what it computes in.
     func makeLinear(_ weights: LinearWeights, precision: LinearPrecision) throws -> any Linear
     /// `output = epilogue(x W^T + b)`, x `[M, in]`, output `[M, out]`.
     func linear(_ x: Tensor, _ layer: any Linear, into output: Tensor, _ epilogue: Epilogue)
+    /// Several layers of one input, none with an epilogue.
+    func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor])
 
     // MARK: Attention
 
@@ -84,6 +88,8 @@ public protocol Backend: AnyObject, Sendable {
     func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor)
     /// Rows `ids` (i32 `[n]`) of `table` `[vocabulary, dim]`.
     func gather(_ table: Tensor, ids: Tensor, into output: Tensor)
+    /// Each column of `table` f32 `[rows, columns]` at `ids` (i32 `[n]`): `[columns, n]`.
+    func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor)
     /// `x += y`; same shape, or y f32/activation `[dim]` added to every row.
     func add(_ y: Tensor, to x: Tensor)
     /// `x *= y`, same shape.
@@ -115,6 +121,12 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+    /// One after the other.
+    public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
+        precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")
+        for (layer, output) in zip(layers, outputs) { linear(x, layer, into: output, .none) }
+    }
+
     /// One after the other, for backends that gain nothing by doing both at once.
     public func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor) {
         let rows = x.reshaped([x.shape[0], x.shape[1] * x.shape[2]])
@@ -136,6 +148,9 @@ public protocol Linear: AnyObject, Sendable {
 }
 
 extension Backend {
+    /// 128x128-block int8, which all backends have.
+    public var quantizedPrecision: LinearPrecision { .int8 }
+
     /// Nothing: operations of most backends cannot fail.
     public func check() throws {}
 }

@@ -21,6 +21,9 @@ public enum LinearPrecision: String, Sendable {
     case int8
     /// Floating point even from int8 weights.
     case float
+    /// e4m3 with one scale an output channel, inputs quantised at run time with one scale a row; as int8 on a backend
+    /// that does not have it.
+    case fp8
 }
 
 /// What a linear layer does with its result before writing it.

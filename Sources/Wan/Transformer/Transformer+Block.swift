@@ -23,9 +23,9 @@ extension Transformer {
         let weights = block.selfAttention
         backend.modulatedNorm(
             stream, shift: modulation.attentionShift, scale: modulation.attentionScale, epsilon: epsilon, into: normed)
-        backend.linear(normed, weights.query, into: flatQuery, .none)
-        backend.linear(normed, weights.key, into: flatKey, .none)
-        backend.linear(normed, weights.value, into: value.reshaped(stream.shape), .none)
+        backend.linear(
+            normed, [weights.query, weights.key, weights.value],
+            into: [flatQuery, flatKey, value.reshaped(stream.shape)])
         if let observe {
             backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
             try observe(.normedQuery(layer), query)
