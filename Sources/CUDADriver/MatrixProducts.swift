@@ -47,7 +47,8 @@ public final class MatrixProducts: @unchecked Sendable {
     private let stream: CUDAStream
     private let handle: Handle
     private let workspace: DeviceAddress
-    private let workspaceBytes = 32 << 20
+    public static let workspaceBytes = 32 << 20
+    private let workspaceBytes = MatrixProducts.workspaceBytes
     private let lock = NSLock()
     private var plans: [Shape: Plan?] = [:]
 

@@ -88,10 +88,12 @@ final class ModelFiles {
             .map { ($0, folder.appending(path: $0)) }
     }
 
-    /// What loading for a request will take on a device of this activation type.
-    func sizes(_ request: GenerationRequest, activation: DType) throws -> ModelSizes {
+    /// What a request will take on a backend, read without loading.
+    func needs(
+        _ request: GenerationRequest, geometry: LatentGeometry, tokenCount: Int, backend: any Backend
+    ) throws -> MemoryNeeds {
         let files = model.manifest.modes[request.mode]?.files ?? []
-        var bytes: [String: Int] = [:]
+        var sizes: [(file: String, size: NetworkFootprint)] = []
         var configuration: TransformerConfiguration?
         for file in files {
             let weights = try transformer(file, mode: request.mode)
@@ -102,15 +104,16 @@ final class ModelFiles {
                     hint: "use files of one model")
             }
             configuration = own
-            bytes[file] = weights.deviceBytes(quantizesBlocks: request.linearPrecision == .int8)
+            sizes.append((file, weights.footprint(precision: request.linearPrecision, on: backend)))
         }
         guard let configuration else {
             throw GenerationError(.model, "\(model.name) has no network", hint: "install it")
         }
-        return ModelSizes(
+        return MemoryNeeds(
+            request, geometry: geometry, tokenCount: tokenCount,
             textEncoder: TextEncoderConfiguration(textEncoder.layout),
-            textEncoderBytes: textEncoder.deviceBytes(except: ["token_embedding.weight"]),
-            vae: VAEConfiguration(vae.layout), vaeBytes: vae.deviceBytes(widened: activation == .f32),
-            transformer: configuration, transformerBytes: bytes)
+            text: textEncoder.footprint(except: ["token_embedding.weight"], on: backend),
+            vae: VAEConfiguration(vae.layout), vaeBytes: vae.footprint(on: backend), transformer: configuration,
+            networks: sizes, backend: backend)
     }
 }
