@@ -91,6 +91,8 @@ public final class MatrixProducts: @unchecked Sendable {
         workspace = try stream.allocate(workspaceBytes)
     }
 
+    deinit { stream.free(workspace, workspaceBytes) }
+
     private static func open(_ folders: [String], first: [String] = []) throws -> DynamicLibrary {
         try DynamicLibrary.open(["libcublasLt.so.13", "libcublasLt.so.12"], first: first, in: folders)
     }

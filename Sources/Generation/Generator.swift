@@ -58,6 +58,14 @@ public final class Generator {
         self.options = options
     }
 
+    /// Makes videos with a model that has no files.
+    public init(_ model: FullSizeModel, backend: any Backend, options: Options = Options()) throws {
+        library = ModelLibrary(models: [model.model])
+        self.backend = backend
+        self.options = options
+        files = try ModelFiles(model)
+    }
+
     /// Name of the model used last, whose weights may be warm.
     public var loadedModel: String? { files?.model.name }
 
@@ -243,7 +251,7 @@ public final class Generator {
             }
         }
         let prompt = cleanPrompt(request.prompt)
-        let tokens = files.tokenizer.encode(prompt)
+        let tokens = files.encode(prompt)
         let needs = try files.needs(request, geometry: geometry, tokenCount: tokens.length, backend: backend)
         let precision = request.linearPrecision
         guard let largest = MemoryPlan.choose(needs, precision: precision, limit: nil, hostLimit: nil),

@@ -57,7 +57,7 @@ struct NetworkFootprint {
             return .table(count: count, stored: dtype)
         }
         let hasBias = names.contains(module + ".bias")
-        if shape.count > 3, !name.hasPrefix("patch_embedding") {
+        if shape.count > 3, shape.dropFirst(2).contains(where: { $0 != 1 }), !name.hasPrefix("patch_embedding") {
             return .convolution(shape: shape, stored: dtype, hasBias: hasBias)
         }
         let isChosen = name.hasPrefix("blocks.") && !module.hasSuffix("proj_l")

@@ -10,14 +10,18 @@ import Wan
 /// Weights files must not be changed in place while they are open; replacing them by rename is harmless.
 final class ModelFiles {
     let model: Model
-    let tokenizer: Tokenizer
+    /// Token ids of a cleaned prompt.
+    let encode: (String) -> TokenIDs
     let textEncoder: ModelWeights<TextEncoderLayout>
     let vae: ModelWeights<VAELayout>
     private var transformers: [String: ModelWeights<TransformerLayout>] = [:]
+    private let isInMemory: Bool
 
     /// - Throws: `GenerationError` `.weights`.
     init(_ model: Model) throws {
         self.model = model
+        isInMemory = false
+        let tokenizer: Tokenizer
         do {
             tokenizer = try Tokenizer(model.url(model.manifest.tokenizer).path)
             textEncoder = try canonicalTextEncoder(Checkpoint.open(model.url(model.manifest.textEncoder).path))
@@ -32,6 +36,16 @@ final class ModelFiles {
                     + "\(textEncoder.layout.vocabularySize)", hint: "use the tokenizer that belongs to the text encoder"
             )
         }
+        encode = { tokenizer.encode($0) }
+    }
+
+    /// Weights in memory, for measurements and tests at full size.
+    init(_ full: FullSizeModel) throws {
+        model = full.model
+        isInMemory = true
+        (textEncoder, vae, transformers) = (full.textEncoder, full.vae, full.transformers)
+        let ids = (0..<512).map { Int32($0 < full.tokenCount ? $0 * 37 % 30_000 + 1 : 0) }
+        encode = { _ in TokenIDs(ids: ids, length: full.tokenCount) }
     }
 
     /// The network in `file`, which must be of the mode and take this model's text.
@@ -66,6 +80,7 @@ final class ModelFiles {
 
     /// Every file a mode uses, as digested for the log.
     func urls(_ mode: GenerationMode) -> [(name: String, url: URL)] {
+        if isInMemory { return [] }
         let manifest = model.manifest
         let networks = manifest.modes[mode]?.files ?? []
         let found = (networks + [manifest.vae, manifest.textEncoder, manifest.tokenizer]).map { ($0, model.url($0)) }
