@@ -142,6 +142,7 @@ extension GPUBenchmark {
         body()
         backend.resetPeakMemory()
         let times = try (0..<max(5, repetitions)).map { _ in try backend.time(body) / 1000 }.sorted()
+        try backend.check()
         let median = times[times.count / 2]
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],

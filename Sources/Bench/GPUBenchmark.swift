@@ -177,6 +177,7 @@ public struct GPUBenchmark {
             let start = ContinuousClock.now
             try body()
             backend.synchronize()
+            try backend.check()
             let elapsed = (ContinuousClock.now - start).components
             times.append(Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
         }

@@ -58,6 +58,8 @@ public final class CUDABackend: Backend {
     /// Bytes allocated now and at most.
     public var memoryUsage: (now: Int, peak: Int) { stream.usage }
     public func resetPeakMemory() { stream.resetPeak() }
+    /// Bytes of the GPU, or as many of them as this process may take.
+    public var cardMemory: Int { min(device.memoryBytes, stream.memoryLimit ?? .max) }
     /// Bytes that can still be allocated.
     public func freeMemory() -> Int { must(else: 0) { try stream.freeBytes() } }
 

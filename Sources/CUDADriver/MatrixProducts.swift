@@ -52,7 +52,8 @@ public final class MatrixProducts: @unchecked Sendable {
     private let stream: CUDAStream
     private let handle: Handle
     private let workspace: DeviceAddress
-    private let workspaceBytes = 32 << 20
+    public static let workspaceBytes = 32 << 20
+    private let workspaceBytes = MatrixProducts.workspaceBytes
     private let lock = NSLock()
     private var plans: [Shape: Plan?] = [:]
 
@@ -94,6 +95,8 @@ public final class MatrixProducts: @unchecked Sendable {
         self.handle = handle
         workspace = try stream.allocate(workspaceBytes)
     }
+
+    deinit { stream.free(workspace, workspaceBytes) }
 
     private static func open(_ folders: [String], first: [String] = []) throws -> DynamicLibrary {
         try DynamicLibrary.open(["libcublasLt.so.13", "libcublasLt.so.12"], first: first, in: folders)

@@ -38,7 +38,10 @@ public enum OperationChecks {
             for (name, body) in all where name.hasPrefix(only) {
                 for margin in [64, 67] {
                     let check = Check(backend, name, margin: margin, note)
-                    do { try body(check) } catch {
+                    do {
+                        try body(check)
+                        try backend.check()
+                    } catch {
                         note(Line(operation: name, detail: "\(error)", passed: false))
                     }
                 }

@@ -6,7 +6,7 @@
 /// been refused before. Unless an operation says so, its output must not overlap its inputs.
 ///
 /// Nothing here knows a model: no broadcasting, no autograd, no graph.
-public protocol Backend: AnyObject, Sendable {
+public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// "cpu", "cuda".
     var name: String { get }
     /// For logs: "AMD EPYC, 2 threads, avx2", "NVIDIA H100 80GB HBM3".

@@ -26,6 +26,9 @@ final class CountingBackend: Backend, @unchecked Sendable {
         return tensor
     }
 
+    func footprint(of layer: LayerShape) -> LayerFootprint { inner.footprint(of: layer) }
+    func scratchBytes(of operation: OperationShape) -> Int { inner.scratchBytes(of: operation) }
+    var fixedBytes: Int { inner.fixedBytes }
     func upload(_ host: HostTensor, as dtype: DType) throws -> Tensor { try inner.upload(host, as: dtype) }
     func write(_ values: [Float], into tensor: Tensor) { inner.write(values, into: tensor) }
     func write(_ values: [Int32], into tensor: Tensor) { inner.write(values, into: tensor) }

@@ -5,6 +5,7 @@ import Sampling
 import Tensors
 import TestSupport
 import Testing
+import TinyModels
 
 @testable import Generation
 

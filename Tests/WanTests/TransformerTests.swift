@@ -4,6 +4,7 @@ import Sampling
 import Tensors
 import TestSupport
 import Testing
+import TinyModels
 
 @testable import Wan
 

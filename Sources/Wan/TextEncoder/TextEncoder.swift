@@ -33,6 +33,9 @@ public final class TextEncoder: Sendable {
     /// Bytes of the weights on the backend (the embedding table is not).
     public var weightBytes: Int { finalNorm.byteCount + blocks.byteCount }
 
+    /// Bytes of its blocks in host memory.
+    public var hostBytes: Int { blocks.hostByteCount }
+
     /// Blocks on the backend at once during an encoding, if they are in host memory.
     public static let windowSize = 2
 

@@ -46,6 +46,11 @@ public final class Transformer: Sendable {
             + TextContext.byteCount(configuration, rows: textRows, activation: activation)
     }
 
+    /// Rows the feed-forward takes at once.
+    public static func feedForwardRows(configuration: TransformerConfiguration, tokens: Int, activation: DType) -> Int {
+        TransformerWorkspace.plan(configuration, tokens: tokens, activation: activation).feedForwardRows
+    }
+
     public func makeWorkspace(_ geometry: LatentGeometry) throws -> TransformerWorkspace {
         try TransformerWorkspace(configuration, geometry, backend)
     }

@@ -70,7 +70,7 @@ public final class TransformerWorkspace {
         return activations * activation.byteCount + floats * 4
     }
 
-    private static func plan(
+    static func plan(
         _ configuration: TransformerConfiguration, tokens: Int, activation: DType
     ) -> (feedForwardRows: Int, scratchElements: Int) {
         // As many hidden rows as fit where q, k and v are, in whole blocks of 128 (an int8 layer quantises by those).
