@@ -129,7 +129,7 @@ extension CUDABackend {
             threads: 256, x, w, output, Int64(m), Int32(n), Int32(k), epilogue)
     }
 
-    private func kernelEpilogue(_ epilogue: Epilogue, rows: Int, output: Tensor) -> KernelEpilogue {
+    func kernelEpilogue(_ epilogue: Epilogue, rows: Int, output: Tensor) -> KernelEpilogue {
         let n = output.matrix.columns
         switch epilogue {
         case .none: return KernelEpilogue()

@@ -20,9 +20,7 @@ extension CUDABackend {
     /// A layer of e4m3 codes; nil where this backend or the layer's size does not suit.
     func makeRows8(_ weights: LinearWeights) throws -> CUDALinear? {
         let size = weights.size
-        guard usesRows8, size.input % 16 == 0, size.output % 16 == 0, size.input <= Self.mostRows8Columns else {
-            return nil
-        }
+        guard suitsRows8(output: size.output, input: size.input) else { return nil }
         let (values, bias): (Tensor, HostTensor?)
         switch weights {
         case .dense(let weight, let given):
@@ -44,7 +42,10 @@ extension CUDABackend {
             bias: try uploaded(bias), narrowBias: try narrowed(bias), source: nil)
     }
 
-    private static let mostRows8Columns = 16_384
+    /// Whether a layer of that size becomes e4m3 when eight bits are asked for.
+    func suitsRows8(output: Int, input: Int) -> Bool {
+        usesRows8 && input % 16 == 0 && output % 16 == 0 && input <= 16_384
+    }
 
     /// - Parameter x: `[rows, columns]`, bf16 or f32, columns a multiple of 8 and at most 16,384.
     func rows8(_ x: Tensor) -> Rows8 {
@@ -69,6 +70,7 @@ extension CUDABackend {
         guard case .rows8(let codes, let scale) = layer.weights else { preconditionFailure("a layer of other weights") }
         let (m, k) = x.codes.matrix
         let n = layer.outputSize
+        if case .gated(let gate) = epilogue, addRows8(x, layer, codes, scale, gate: gate, to: output) { return }
         let isWhole = output.dtype == .bf16 && output.isAligned(16) && (layer.bias == nil) == (layer.narrowBias == nil)
         let finished =
             isWhole
@@ -86,5 +88,47 @@ extension CUDABackend {
         launchElements(
             .fp8, "rows8_linear_bf16", count: 32 * m * n, x.codes, x.scale, codes, scale, output, Int64(m), Int32(n),
             Int32(k), finish)
+    }
+
+    /// `output += gate * (x w^T + bias)`, the gate taken into the channels' scales: one product, nothing beside it.
+    private func addRows8(
+        _ x: Rows8, _ layer: CUDALinear, _ codes: Tensor, _ scale: Tensor, gate: Tensor, to output: Tensor
+    ) -> Bool {
+        let ((m, k), n) = (x.codes.matrix, layer.outputSize)
+        guard let products, output.dtype == .bf16, output.isAligned(16) else { return false }
+        let gated = (scale: scratch([n], .f32), bias: scratch([n], .bf16))
+        launchElements(
+            .fp8, "gate_rows8", count: n, scale, layer.bias, gate, gated.scale, gated.bias, Int32(n))
+        let plain: MatrixProducts.Epilogue = layer.bias == nil ? .none : .bias(gated.bias.address)
+        return must(else: true) {
+            try products.multiply(
+                x: x.codes.address, w: codes.address, into: output.address, m: m, n: n, k: k, epilogue: plain,
+                accumulates: true, scales: .init(x: x.scale.address, w: gated.scale.address))
+        }
+    }
+
+    public func linear(
+        normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor
+    ) {
+        let (rows, dim) = x.matrix
+        let ours = layers.compactMap { $0 as? CUDALinear }.filter {
+            guard case .rows8 = $0.weights else { return false }
+            return $0.inputSize == dim
+        }
+        guard ours.count == layers.count, isWide([x], dim), rows > 0,
+            [norm.scale, norm.shift].compactMap({ $0 }).allSatisfy({ $0.isAligned(16) && $0.elementCount == dim })
+        else { return linearAfterNorm(x, norm, layers, into: outputs, epilogue, normed: normed) }
+        let input = Rows8(codes: scratch([rows, dim], .u8), scale: scratch([rows], .f32))
+        launch(
+            .fp8, "layer_norm_rows8_\(dim <= 2048 ? 8 : 20)", grid: ((rows + 3) / 4, 1), threads: 128, x, norm.scale,
+            norm.shift, input.codes, input.scale, Int32(rows), Int32(dim), norm.epsilon,
+            Int32(norm.isModulated ? 1 : 0))
+        for (layer, output) in zip(ours, outputs) {
+            precondition(output.matrix == (rows, layer.outputSize), "linear of \(x.shape) into \(output.shape)")
+            var finish = kernelEpilogue(epilogue, rows: rows, output: output)
+            finish.bias = layer.bias.address
+            multiplyRows8(input, layer, into: output, epilogue, finish)
+        }
     }
 }

@@ -65,6 +65,7 @@ func checkRows8(_ c: Check) throws {
         for (index, found) in twice.enumerated() {
             c.compare("\(m) x \(k) -> \(n), layer \(index) of one input", found, y, 6e-3, bf16: 6e-3)
         }
+        try checkNormed(c, m, k, n, layer, w, b)
         let (codes, scale, blocks) = (quantize(w, n, k).codes, quantize(w, n, k).scale, (k + 127) / 128)
         let stored = LinearWeights.int8(
             weight: HostTensor(shape: [n, k], dtype: .i8, copying: codes.map { UInt8(bitPattern: Int8($0)) }),
@@ -77,5 +78,44 @@ func checkRows8(_ c: Check) throws {
         c.compare(
             "\(m) x \(k) -> \(n), from int8 blocks", converted,
             product(rows8(x, m, k), rows8(widened, n, k), b, m, k, n), 6e-3, bf16: 6e-3)
+    }
+}
+
+/// Norm and layers in one operation, affine and modulated.
+private func checkNormed(_ c: Check, _ m: Int, _ k: Int, _ n: Int, _ layer: any Linear, _ w: [Float], _ b: [Float])
+    throws
+{
+    guard k > 16 else { return }
+    var random = Values(seed: 43)
+    let x = c.rounded(random.normal(m * k).map { $0 * 3 + 1 })
+    let (scale, shift) = (random.normal(k, scale: 0.3), random.normal(k, scale: 0.3))
+    let (st, ht) = (try c.tensor([k], scale, .f32), try c.tensor([k], shift, .f32))
+    for isModulated in [false, true] {
+        let norm: RowNorm =
+            isModulated
+            ? .modulated(shift: ht.tensor, scale: st.tensor, epsilon: 1e-6)
+            : .affine(weight: st.tensor, bias: ht.tensor, epsilon: 1e-6)
+        var y: [Float] = []
+        for row in 0..<m {
+            let values = x[row * k..<(row + 1) * k].map(Double.init)
+            let mean = values.reduce(0, +) / Double(k)
+            let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(k) + 1e-6).squareRoot()
+            for (i, value) in values.enumerated() {
+                let factor = Double(scale[i]) + (isModulated ? 1 : 0)
+                y.append(Float((value - mean) / deviation * factor + Double(shift[i])))
+            }
+        }
+        y = c.rounded(y)
+        let expected = product(rows8(y, m, k), rows8(w, n, k), b, m, k, n)
+        let outputs = [try c.tensor([m, n]), try c.tensor([m, n])]
+        c.backend.linear(
+            normed: try c.tensor([m, k], x).tensor, by: norm, [layer, layer], into: outputs.map(\.tensor),
+            .activation(.geluTanh), normed: try c.tensor([m, k]).tensor)
+        for output in outputs {
+            // A value that the norm's last bit moves across a code's edge moves by that code's step.
+            c.compare(
+                "\(m) x \(k) -> \(n), after a\(isModulated ? " modulated" : "n affine") norm", output,
+                expected.map(gelu), 1e-2, bf16: 1e-2)
+        }
     }
 }

@@ -50,6 +50,12 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     func linear(_ x: Tensor, _ layer: any Linear, into output: Tensor, _ epilogue: Epilogue)
     /// Several layers of one input, none with an epilogue.
     func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor])
+    /// Several layers of the norm of `x` `[rows, dim]`, each with `epilogue`.
+    ///
+    /// - Parameter normed: of x's shape and type; may be overwritten.
+    func linear(
+        normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor)
 
     // MARK: Attention
 
@@ -121,6 +127,25 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
 }
 
 extension Backend {
+    /// The norm, then the layers.
+    public func linear(
+        normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor
+    ) { linearAfterNorm(x, norm, layers, into: outputs, epilogue, normed: normed) }
+
+    public func linearAfterNorm(
+        _ x: Tensor, _ norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor
+    ) {
+        if norm.isModulated, let shift = norm.shift, let scale = norm.scale {
+            modulatedNorm(x, shift: shift, scale: scale, epsilon: norm.epsilon, into: normed)
+        } else {
+            layerNorm(x, weight: norm.scale, bias: norm.shift, epsilon: norm.epsilon, into: normed)
+        }
+        if case .none = epilogue { return linear(normed, layers, into: outputs) }
+        for (layer, output) in zip(layers, outputs) { linear(normed, layer, into: output, epilogue) }
+    }
+
     /// One after the other.
     public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
         precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")

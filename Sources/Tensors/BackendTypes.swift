@@ -44,6 +44,26 @@ public enum Activation: String, Sendable {
     case geluTanh
 }
 
+/// A norm over rows, `(x - mean) / sqrt(var + epsilon)`, and what follows it.
+public struct RowNorm: Sendable {
+    /// f32 `[dim]`, multiplied with the norm, or added to 1 for that if modulated; nil for 1.
+    public let scale: Tensor?
+    /// f32 `[dim]`, added; nil for 0.
+    public let shift: Tensor?
+    public let isModulated: Bool
+    public let epsilon: Float
+
+    /// `norm * weight + bias`.
+    public static func affine(weight: Tensor?, bias: Tensor?, epsilon: Float) -> RowNorm {
+        RowNorm(scale: weight, shift: bias, isModulated: false, epsilon: epsilon)
+    }
+
+    /// `norm * (1 + scale) + shift`.
+    public static func modulated(shift: Tensor, scale: Tensor, epsilon: Float) -> RowNorm {
+        RowNorm(scale: scale, shift: shift, isModulated: true, epsilon: epsilon)
+    }
+}
+
 /// How sparse-linear attention chooses and computes.
 public struct SparseAttentionOptions: Sendable, Hashable {
     /// Share of key blocks a query block attends to; `max(1, min(K, Int(ratio * K)))` blocks.

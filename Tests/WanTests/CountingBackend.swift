@@ -65,6 +65,9 @@ final class CountingBackend: Backend, @unchecked Sendable {
     }
     func rotate(_ x: Tensor, table: Tensor) { inner.rotate(x, table: table) }
     func gather(_ table: Tensor, ids: Tensor, into output: Tensor) { inner.gather(table, ids: ids, into: output) }
+    func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor) {
+        inner.gatherColumns(table, ids: ids, into: output)
+    }
     func add(_ y: Tensor, to x: Tensor) { inner.add(y, to: x) }
     func multiply(_ x: Tensor, by y: Tensor) { inner.multiply(x, by: y) }
     func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) { inner.addGated(y, gate: gate, to: x) }

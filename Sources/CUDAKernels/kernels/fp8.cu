@@ -58,6 +58,81 @@ QUANTIZE_ROWS(quantize_rows_bf16_short, bf16, 8, 1)
 QUANTIZE_ROWS(quantize_rows_bf16_long, bf16, 16, 4)
 QUANTIZE_ROWS(quantize_rows_f32_long, float, 16, 4)
 
+/// (x - mean) / sqrt(var + epsilon) of rows of bf16, `* weight + bias` or, if modulated, `* (1 + weight) + bias`, rounded to
+/// bf16 as if it had been stored, then to codes. One warp a row, four rows a block; dim at most 256 STEPS.
+template <int STEPS>
+DEVICE void layer_norm_rows8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                             int dim, float epsilon, int modulated) {
+    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    float v[STEPS][8];
+    float sum = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            load8(x + (i64)row * dim + at, v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum += v[s][i];
+        }
+    }
+    const float mean = warp_sum(sum) / dim;
+    float squares = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++)
+        if ((s * 32 + lane) * 8 < dim) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                v[s][i] -= mean;
+                squares += v[s][i] * v[s][i];
+            }
+        }
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
+    float most = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            float w[8], b[8];
+            if (weight) load8(weight + at, w);
+            if (bias) load8(bias + at, b);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float y = v[s][i] * factor;
+                if (weight) y *= modulated ? 1.0f + w[i] : w[i];
+                if (bias) y += b[i];
+                v[s][i] = rounded<bf16>(y);
+                most = fmaxf(most, fabsf(v[s][i]));
+            }
+        }
+    }
+    most = fmaxf(warp_max(most), 1e-12f);
+    const float share = __fdiv_rn(448.0f, most);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) *(uint2 *)(codes + (i64)row * dim + at) = codes8(v[s], share);
+    }
+    if (lane == 0) scale[row] = __fdiv_rn(most, 448.0f);
+}
+KERNEL layer_norm_rows8_8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                          int dim, float epsilon, int modulated) {
+    layer_norm_rows8<8>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
+}
+KERNEL layer_norm_rows8_20(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                           int dim, float epsilon, int modulated) {
+    layer_norm_rows8<20>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
+}
+
+/// A gate taken into the channels' scales and the bias (null: none).
+KERNEL gate_rows8(const float *scale, const float *bias, const float *gate, float *gated_scale, bf16 *gated_bias,
+                  int n) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+        gated_scale[i] = scale[i] * gate[i];
+        gated_bias[i] = from_float<bf16>(bias ? bias[i] * gate[i] : 0.0f);
+    }
+}
+
 /// out `[m, n]` = epilogue((x w^T) x_scale w_scale); depth a multiple of 16. One warp a value, for shapes that are rare.
 KERNEL rows8_linear_bf16(const u8 *x, const float *x_scale, const u8 *w, const float *w_scale, bf16 *out, i64 m, int n,
                          int k, Epilogue e) {
