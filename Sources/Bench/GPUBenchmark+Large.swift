@@ -12,8 +12,10 @@ extension GPUBenchmark {
             return try [("480p", 832, 480), ("720p", 1280, 720)].flatMap { name, width, height in
                 let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
                 return try [
-                    step(network, geometry, "14B \(name), one step, SLA 10 %", quantized: false),
-                    step(network, geometry, "14B \(name), one step, SageSLA 10 %", quantized: true),
+                    step(network, geometry, "14B \(name), one step, SLA 10 %", quantized: false, upstream: nil),
+                    step(
+                        network, geometry, "14B \(name), one step, SageSLA 10 %", quantized: true,
+                        upstream: name == "480p" ? 2.115 : 5.3),
                 ]
             }
         }
@@ -32,7 +34,7 @@ extension GPUBenchmark {
         return [
             try measure(
                 "I2V A14B 720p, loop of 4 steps, SLA 10 %, \(Self.linears(of: experts[0])) linears, both experts resident",
-                4 * operations
+                4 * operations, upstream: 21.2
             ) {
                 var x = latents
                 for (expert, timestep) in [(0, Float(996)), (0, 932), (1, 852), (1, 608)] {
@@ -67,13 +69,16 @@ extension GPUBenchmark {
             network.configuration, tokens: geometry.tokenCount, textRows: Self.textRows, attendedShare: 0.1)
     }
 
-    private func step(_ network: Transformer, _ geometry: LatentGeometry, _ name: String, quantized: Bool) throws -> Row
-    {
+    private func step(
+        _ network: Transformer, _ geometry: LatentGeometry, _ name: String, quantized: Bool, upstream: Double?
+    ) throws -> Row {
         let text = try network.prepare(text(of: network))
         let workspace = try network.makeWorkspace(geometry)
         let latents = Self.values(geometry.latentCount)
         let attention = AttentionKind.sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: quantized))
-        return try measure("\(name), \(Self.linears(of: network)) linears", operations(network, geometry)) {
+        return try measure(
+            "\(name), \(Self.linears(of: network)) linears", operations(network, geometry), upstream: upstream
+        ) {
             _ = try network.velocity(
                 latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
         }

@@ -22,6 +22,12 @@ static const char sparse[] = {
 #embed "kernels/sparse.cu"
     , 0};
 
+static const char branch[] = {
+#embed "kernels/branch.cu"
+    , 0};
+static const char sage[] = {
+#embed "kernels/sage.cu"
+    , 0};
 static const char fp8[] = {
 #embed "kernels/fp8.cu"
     , 0};
@@ -33,7 +39,7 @@ static const char halo[] = {
 
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
-    SOURCE(fp8),      SOURCE(halo),
+    SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }
