@@ -60,7 +60,7 @@ class Making(unittest.TestCase):
         models.mkdir(parents=True)
         (models / 'a.safetensors').write_text('one')
         self.models = models.parent
-        self.jobs = [dict(id=f'f{n}', backend=b, prompt=p, image=None, settings={}) for n, (b, p) in enumerate([('cpu', 'x'), ('cuda', 'y'), ('cuda', 'z'), ('cpu', 'bad')])]
+        self.jobs = [dict(id=f'f{n}', backend=b, prompt=p, image=None, settings={}) for n, (b, p) in enumerate([('cpu', 'x'), ('cuda', 'y'), ('cuda', 'z'), ('cpu', 'bad'), ('cuda', 'q')])]
         self.lanes = [films.Lane('cpu', 2), films.Lane('cuda', 2, 1, (4, 7))]
 
     def made(self):
@@ -71,17 +71,18 @@ class Making(unittest.TestCase):
         failed = films.make(self.jobs, self.program, self.models, self.folder / 'films', self.lanes, done=lambda j: done.append(j['id']))
         self.assertEqual(list(failed), ['f3'])
         self.assertIn('no such thing', failed['f3'])
-        self.assertEqual(sorted(done), ['f0', 'f1', 'f2'])
-        self.assertEqual([films.log(self.folder / 'films', j)['backend'] for j in self.jobs[1:3]], ['4', '7'])
+        self.assertEqual(sorted(done), ['f0', 'f1', 'f2', 'f4'])
+        self.assertEqual([films.log(self.folder / 'films', j)['backend'] for j in self.jobs[1:3]], ['4', '4'])  # the first alone, then in turn
+        self.assertEqual(films.log(self.folder / 'films', self.jobs[4])['backend'], '7')
         films.make(self.jobs[:3], self.program, self.models, self.folder / 'films', self.lanes)
-        self.assertEqual(self.made(), 3)
+        self.assertEqual(self.made(), 4)
         (self.models / 'small/a.safetensors').write_text('two')
         films.make(self.jobs[:3], self.program, self.models, self.folder / 'films', self.lanes)
-        self.assertEqual(self.made(), 6)
+        self.assertEqual(self.made(), 7)
 
     def test_nothing_is_begun_after_the_limit(self):
         failed = films.make(self.jobs, self.program, self.models, self.folder / 'films', self.lanes, limit=1e-9)
-        self.assertEqual(len(failed), 4)
+        self.assertEqual(len(failed), 5)
 
 
 class Judging(unittest.TestCase):
