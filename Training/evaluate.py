@@ -29,11 +29,11 @@ DEFAULT_VARIANTS = ('base', 'steps=2', 'steps=1', 'language=zh', 'attention=orig
 
 
 def settings_of(args, variant):
-    """The engine's settings and this program's own (language, seed shift) of a variant such as `steps=2,frames=33`."""
+    """The engine's settings and this program's own (language, seed shift, backend, size of photographs) of a variant such as `steps=2,frames=33`."""
     settings = {'steps': args.steps, 'frames': args.frames, 'aspect_ratio': args.shape}
     if args.topk is not None:
         settings['sla_topk'] = args.topk
-    own = {'language': args.language, 'seed': 0, 'backend': None}
+    own = {'language': args.language, 'seed': 0, 'backend': None, 'picture': None}
     for pair in [] if variant == 'base' else variant.split(','):
         name, value = pair.split('=')
         (own if name in own else settings)[name] = value
@@ -60,7 +60,7 @@ def still_jobs(args, variant, count):
     settings.pop('aspect_ratio')
     asked = [world.Still(c) for c in world.STILL_CAMERAS[1:]] + [world.Still('static', e) for e in world.EFFECTS[1:]]
     photos = sorted(p for p in args.photos.glob('*') if p.suffix in ('.jpg', '.png')) if args.photos else []
-    width, height = args.picture
+    width, height = map(int, own['picture'].split('x')) if own['picture'] else args.picture
     folder = args.out / 'pictures'
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []

@@ -6,6 +6,7 @@ import time
 import unittest
 
 import numpy as np
+from PIL import Image
 
 import evaluate
 from judge import films, report, rules
@@ -44,6 +45,18 @@ class Jobs(unittest.TestCase):
         half = [j['variant'] for j in jobs[:6]]
         self.assertIn('steps=1', half)
         self.assertGreaterEqual(half.count('base'), 4)
+
+
+    def test_photographs_are_cut_to_the_size_that_is_asked(self):
+        folder = Path(tempfile.mkdtemp())
+        (folder / 'photos').mkdir()
+        Image.new('RGB', (300, 200), (9, 99, 199)).save(folder / 'photos/sky.png')
+        args = options(photos=folder / 'photos', out=folder, images=4, variants=['i2v:picture=192x192@2', 'i2v:backend=cuda@1'])
+        stills = [j for j in evaluate.all_jobs(args) if j['kind'] == 'i2v']
+        self.assertEqual(sorted((j['variant'], Image.open(j['image']).size) for j in stills),
+                         [('backend=cuda', (256, 144))] + [('base', (256, 144))] * 4 + [('picture=192x192', (192, 192))] * 2)
+        self.assertEqual(len({j['id'] for j in stills}), 7)
+        self.assertNotIn('aspect_ratio', stills[0]['settings'])
 
 
 class Making(unittest.TestCase):
