@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-TEXT = '''# Dropreel-Mini 0.4
+TEXT = '''# {title}
 
 A miniature of the whole chain: umT5 text encoder, Wan-style transformers for text to video and image to video (two
 experts), Wan2.1-style causal video VAE, with the published tensor names and TurboDiffusion's int8 and SLA layout. It knows
@@ -12,10 +12,10 @@ one drawn world and how to move photographs, and is no substitute for Wan2.1 or 
 was made and how to make it again.
 
 * 256 x 144 or the same area in other shapes, 33 to 161 frames at 16 fps; prompts in English and Chinese.
-* Transformers: width 256, 2 heads of 128, 6 layers, ffn 512, text width 128; {parameters}. Text to video has 16 input
+* Transformers: width 256, 2 heads of 128, {layers}, ffn 512, text width 128; {parameters}. Text to video has 16 input
   channels, image to video 36. Linear layers of the blocks are int8 with a scale for every 128 x 128 block, the rest bf16,
   norms float32.
-* VAE: base 12, 16 latent channels, 4 x 8 x 8. The encoder has no temporal taps: latent frame i is the code of frame 4i.
+* VAE: {widths}, 16 latent channels, 4 x 8 x 8. The encoder has no temporal taps: latent frame i is the code of frame 4i.
   umT5: width 128, 4 heads of 32, 3 layers; SentencePiece, {pieces} pieces, Chinese by single characters.
 * 1 to 4 steps (rCM levels), sampler `sde`. {attention}
 * Licence of the weights and of the drawn data: Apache-2.0. Photographs: see below.
@@ -53,7 +53,7 @@ fifty held-out ones are listed with author and licence in `Training/world/PHOTOG
 {files}
 '''
 
-MADE = {'t2v.safetensors': 'distil.py', 'i2v_high.safetensors': 'distil.py --expert high',
+MADE = {'t2v.safetensors': 'match.py', 'i2v_high.safetensors': 'distil.py --expert high',
         'i2v_low.safetensors': 'distil.py --expert low', 'vae.safetensors': 'train_vae.py',
         'text_encoder.safetensors': 'train_text.py, train_teacher.py', 'tokenizer/spiece.model': 'text.py',
         'model.json': 'export.py'}
@@ -64,6 +64,8 @@ if __name__ == '__main__':
     p.add_argument('--facts', type=Path, required=True, help='JSON with the texts named in TEXT; lists become lines')
     args = p.parse_args()
     facts = {k: v if isinstance(v, str) else '\n'.join(v) for k, v in json.loads(args.facts.read_text()).items()}
+    manifest = json.loads((args.models / 'model.json').read_text())
+    facts['title'] = f"{manifest['name']} {manifest['version']}"
     rows = []
     for name, made in MADE.items():
         data = (args.models / name).read_bytes()

@@ -29,11 +29,11 @@ DEFAULT_VARIANTS = ('base', 'steps=2', 'steps=1', 'language=zh', 'attention=orig
 
 
 def settings_of(args, variant):
-    """The engine's settings and this program's own (language, seed shift) of a variant such as `steps=2,frames=33`."""
+    """The engine's settings and this program's own (language, seed shift, backend, size of photographs) of a variant such as `steps=2,frames=33`."""
     settings = {'steps': args.steps, 'frames': args.frames, 'aspect_ratio': args.shape}
     if args.topk is not None:
         settings['sla_topk'] = args.topk
-    own = {'language': args.language, 'seed': 0, 'backend': None}
+    own = {'language': args.language, 'seed': 0, 'backend': None, 'picture': None}
     for pair in [] if variant == 'base' else variant.split(','):
         name, value = pair.split('=')
         (own if name in own else settings)[name] = value
@@ -60,7 +60,7 @@ def still_jobs(args, variant, count):
     settings.pop('aspect_ratio')
     asked = [world.Still(c) for c in world.STILL_CAMERAS[1:]] + [world.Still('static', e) for e in world.EFFECTS[1:]]
     photos = sorted(p for p in args.photos.glob('*') if p.suffix in ('.jpg', '.png')) if args.photos else []
-    width, height = args.picture
+    width, height = map(int, own['picture'].split('x')) if own['picture'] else args.picture
     folder = args.out / 'pictures'
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
@@ -75,7 +75,7 @@ def still_jobs(args, variant, count):
             image.resize((width, height), Image.LANCZOS, (x, y, x + w, y + h)).save(path)
         still = asked[(n * 7 + n // len(asked)) % len(asked)]
         prompt = world.caption(still, np.random.default_rng(args.seed + 5000 + n), own['language'], 'short')
-        jobs.append(job('i2v', variant, n, prompt, str(path), settings | {'seed': args.seed * 100_000 + 50_000 + n}, still.as_dict()))
+        jobs.append(job('i2v', variant, n, prompt, str(path), settings | {'seed': args.seed * 100_000 + 50_000 + n}, still.as_dict(), own['backend']))
     return jobs
 
 
@@ -98,7 +98,10 @@ def all_jobs(args):
     jobs = scene_jobs(args, 'base', args.count) + still_jobs(args, 'base', args.images)
     for variant in [v for w in args.variants for v in (DEFAULT_VARIANTS[1:] if w == 'default' else [w])]:
         name, _, number = variant.partition('@')
-        jobs += scene_jobs(args, name, min(int(number or args.variant_count), args.count))
+        if name.startswith('i2v:'):
+            jobs += still_jobs(args, name[4:], min(int(number or args.variant_count), args.images))
+        else:
+            jobs += scene_jobs(args, name, min(int(number or args.variant_count), args.count))
     for one in jobs:
         one['backend'] = one['backend'] or (args.variants_on if one['variant'] != 'base' else None) or args.backend
     counts = {}
@@ -114,17 +117,25 @@ class Evaluation:
     def __init__(self, args, jobs):
         self.args, self.jobs, self.folder = args, jobs, args.films or args.out / 'films'
         self.failed, self.begun, self.stopped = {}, time.time(), False
-        self.order = {name: n for n, name in enumerate(['base', *(v.partition('@')[0] for v in args.variants), *DEFAULT_VARIANTS])}
+        self.order = {name: n for n, name in enumerate(['base', *(v.partition('@')[0].removeprefix('i2v:') for v in args.variants), *DEFAULT_VARIANTS])}
         self.bench = None if args.make else Bench(args.out / 'verdicts.jsonl', args.weights, args.device, self.folder, args.judges)
+        self.early = []
 
     def lanes(self):
         args, wanted = self.args, {j['backend'] for j in self.jobs}
-        lanes = [films.Lane('cpu', args.processes, args.threads), films.Lane('cuda', args.gpu_processes * max(1, len(args.devices)), 1, tuple(args.devices))]
+        lanes = [films.Lane('cpu', args.processes, args.threads), films.Lane('cuda', args.gpu_processes * max(1, len(args.devices)), 1, tuple(args.devices), args.gpu_wait)]
         return [lane for lane in lanes if lane.backend in wanted]
+
+    def ask(self, job):
+        """Judges a film, but not while the GPU is somebody else's."""
+        if time.time() - self.begun < self.args.gpu_wait:
+            self.early.append(job)
+        else:
+            self.bench.ask(job)
 
     def make(self):
         self.failed = films.make(self.jobs, self.args.dropreel.resolve(), self.args.models, self.folder, self.lanes(), self.args.limit,
-                                 self.bench.ask if self.bench else None)
+                                 self.ask if self.bench else None)
         print(f'films: {time.time() - self.begun:.0f} s, {len(self.failed)} failed', flush=True)
         for name, error in list(self.failed.items())[:5]:
             print(name, error, flush=True)
@@ -140,8 +151,10 @@ class Evaluation:
             maker = threading.Thread(target=self.make, daemon=True)
             maker.start()
         written = time.time()
-        while not self.stopped and (maker and maker.is_alive() or self.bench and self.bench.waiting):
+        while not self.stopped and (maker and maker.is_alive() or self.early or self.bench and self.bench.waiting):
             time.sleep(.2)
+            while self.early and (time.time() - self.begun > self.args.gpu_wait or not maker.is_alive()):
+                self.bench.ask(self.early.pop())
             if self.bench and time.time() - written > self.args.every:
                 self.write()
                 written = time.time()
@@ -242,7 +255,7 @@ def main():
     p.add_argument('--photos', type=Path, help='held-out photographs; without them there is no image to video')
     p.add_argument('--count', type=int, default=300, help='text to video films of the first variant')
     p.add_argument('--images', type=int, default=50, help='image to video films')
-    p.add_argument('--variants', nargs='*', default=[], help='NAME=VALUE[,NAME=VALUE][@COUNT] besides base; "default" for ' + ' '.join(DEFAULT_VARIANTS[1:]))
+    p.add_argument('--variants', nargs='*', default=[], help='[i2v:]NAME=VALUE[,NAME=VALUE][@COUNT] besides base; "default" for ' + ' '.join(DEFAULT_VARIANTS[1:]))
     p.add_argument('--variant_count', type=int, default=100)
     p.add_argument('--steps', type=int, default=4)
     p.add_argument('--frames', type=int, default=81)
@@ -256,6 +269,7 @@ def main():
     p.add_argument('--variants_on', choices=('cpu', 'cuda'), help='the backend for variants that name none (default: --backend)')
     p.add_argument('--devices', type=int, nargs='*', default=[0], help='GPUs for the CUDA backend')
     p.add_argument('--gpu_processes', type=int, default=4, help='films at once on each of them')
+    p.add_argument('--gpu_wait', type=float, default=0, help='seconds for which GPUs are left alone')
     p.add_argument('--every', type=float, default=20, help='seconds between writings of the table')
     p.add_argument('--limit', type=float, help='seconds after which no further film is started')
     p.add_argument('--seed', type=int, default=1)

@@ -14,8 +14,8 @@ PANELS = [('VAE: frames, dB', 'vae_image', ['psnr_scene', 'psnr_photo'], False),
           ('Teacher, text to video', 't2v', ['high', 'middle', 'low', 'place'], True),
           ('Teacher, image to video', 'i2v', ['high', 'middle', 'low', 'place'], True),
           ('Sparse attention, text to video', 't2v_sla', ['sparse', 'dense'], True),
-          ('Sparse attention, image to video', 'i2v_sla', ['sparse', 'dense'], True),
           ('Distillation, text to video', 't2v_few', ['t988', 't934', 't853', 't609', 'dense'], True),
+          ('Distribution matching', 't2v_match', ['pull', 'fake', 'critic', 'keep', 'good'], False),
           ('Distillation, high noise', 'i2v_high_few', ['t995', 't934', 'dense', 'choice'], True),
           ('Distillation, low noise', 'i2v_low_few', ['t853', 't609', 'dense', 'choice'], True)]
 

@@ -14,11 +14,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lane:
-    """Where films of one backend are made: so many at once, each with so many threads, on these GPUs in turn."""
+    """Where films of one backend are made: so many at once, each with so many threads, on these GPUs in turn, from so many
+    seconds on."""
     backend: str
     processes: int
     threads: int = 1
     devices: tuple = ()
+    wait: float = 0.
 
 
 def configuration(folder, models, threads, backend='cpu'):
@@ -77,13 +79,18 @@ def make(jobs, program, models, folder, lanes, limit=None, done=None):
         if done:
             done(job)
 
-    pools = [(lane, ThreadPoolExecutor(lane.processes)) for lane in lanes]
-    for lane, pool in pools:
+    def all_of(lane):
         own = [j for j in jobs if j['backend'] == lane.backend]
-        for number, job in enumerate(own):
-            pool.submit(_guarded, failed, job, run, lane, number, job)
-    for _, pool in pools:
-        pool.shutdown()
+        time.sleep(lane.wait)
+        if lane.devices and own:  # alone: it may have to compile what the others find ready
+            _guarded(failed, own[0], run, lane, 0, own.pop(0))
+        with ThreadPoolExecutor(lane.processes) as pool:
+            for number, job in enumerate(own):
+                pool.submit(_guarded, failed, job, run, lane, number, job)
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for lane in lanes:
+            pool.submit(all_of, lane)
     return failed
 
 

@@ -71,7 +71,7 @@ class Bench:
         self.file = open(self.path, 'a')
         if self.path.stat().st_size and not self.path.read_bytes().endswith(b'\n'):
             self.file.write('\n')
-        self.pool = multiprocessing.get_context('spawn').Pool(workers, _start, (weights, device, folder))
+        self.pool, self.start = None, lambda: multiprocessing.get_context('spawn').Pool(workers, _start, (weights, device, folder))
 
     def mark(self, job):
         """Which film it is: one that was made again is another."""
@@ -83,6 +83,7 @@ class Bench:
             if (job['id'], mark) in self.verdicts or (job['id'], mark) in self.asked:
                 return
             self.asked.add((job['id'], mark))
+            self.pool = self.pool or self.start()
         self.pool.apply_async(_of, (job,), callback=lambda v: self.told(job, mark, v), error_callback=lambda e: self.gave_up(job, mark, e))
 
     def told(self, job, mark, verdict):
@@ -106,5 +107,6 @@ class Bench:
             return len(self.asked)
 
     def close(self):
-        self.pool.terminate()
+        if self.pool:
+            self.pool.terminate()
         self.file.close()
