@@ -59,7 +59,7 @@ extension CUDABackend {
         if fastPaths.contains(.convolution), x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16),
             history?.isAligned(16) ?? true
         {
-            if n > 48, usesHopper {
+            if usesHopper, n > 48 || n <= 8 {
                 if let tile = haloTile(layer) {
                     let across = (Int(window.outWidth) + 15) / 16
                     let down = (Int(window.outHeight) + 4 * tile.groups - 1) / (4 * tile.groups)
@@ -69,6 +69,8 @@ extension CUDABackend {
                         threads: 128 * tile.groups, shared: tile.sharedBytes, x, layer.weight, output, Int32(n),
                         Int32(k), epilogue, window)
                 }
+            }
+            if usesHopper, n > 48 {
                 let (rows, width) = hopperTile(rows: m, columns: n)
                 return launch(
                     .gemm, "hopper_convolution_\(width)", grid: ((m + rows - 1) / rows * ((n + width - 1) / width), 1),
@@ -106,6 +108,7 @@ extension CUDABackend {
         guard fastPaths.contains(.halo), (layer.kernel.h, layer.kernel.w) == (3, 3), g == .same(1),
             input % 64 == 0 || input % 48 == 0
         else { return nil }
+        if layer.outputChannels <= 8 { return HaloTile(columns: 8, part: input % 64 == 0 ? 64 : 48, groups: 2) }
         let isWide = layer.outputChannels % 192 == 0
         return HaloTile(columns: isWide ? 192 : 96, part: input % 64 == 0 ? 64 : 48, groups: isWide ? 4 : 2)
     }

@@ -217,6 +217,12 @@ DEVICE void multiply_group(float (&c)[12][4], u64 a, u64 b) {
           "+f"(c[10][2]), "+f"(c[10][3]), "+f"(c[11][0]), "+f"(c[11][1]), "+f"(c[11][2]), "+f"(c[11][3])
         : "l"(a), "l"(b));
 }
+/// c `[64, 8]` += a `[64, 16]` b `[8, 16]`^T, laid out as that.
+DEVICE void multiply_group(float (&c)[1][4], u64 a, u64 b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, 1, 1, 1, 0, 0;"
+                 : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3])
+                 : "l"(a), "l"(b));
+}
 /// c `[64, 64]` += a `[64, 16]` b `[64, 16]`^T, laid out as that.
 DEVICE void multiply_group(float (&c)[8][4], u64 a, u64 b) {
     asm volatile(
