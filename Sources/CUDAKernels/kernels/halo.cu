@@ -11,7 +11,7 @@ constexpr int SIDE = 16, WIDE = SIDE + 2, PLACES = 4;
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 
 /// 64 GROUPS pixels x N channels a block of GROUPS groups of four warps, each 8 x 8 pixels x N; PART channels of the input at
-/// once. Two groups leave room for a second block, which multiplies while this one finishes.
+/// once.
 ///
 /// Shared memory: 1024 + 2 HALO_BYTES + PLACES x N rows of 128 bytes, or the finished tile, 64 GROUPS x (N + 4) floats.
 template <int N, int PART, int GROUPS>
@@ -118,17 +118,13 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
 }
 
 #define HALO_KERNEL(N, PART, GROUPS)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(128 * GROUPS, N == 8 ? 4 : GROUPS == 2 ? 2 : 1)                               \
+    extern "C" __global__ void __launch_bounds__(128 * GROUPS, N == 8 ? 4 : 1)                            \
         halo_convolution_##N##_##PART##_##GROUPS(const bf16 *x, const bf16 *w, bf16 *out, int n, int k, Epilogue e,    \
                                                  Window p) {                                                           \
         halo_convolution<N, PART, GROUPS>(x, w, out, n, k, e, p);                                                      \
     }
 HALO_KERNEL(8, 48, 2)
 HALO_KERNEL(8, 64, 2)
-HALO_KERNEL(96, 48, 2)
-HALO_KERNEL(96, 64, 2)
-HALO_KERNEL(96, 48, 4)
-HALO_KERNEL(96, 64, 4)
 HALO_KERNEL(192, 48, 4)
 HALO_KERNEL(192, 64, 4)
 #endif
