@@ -28,7 +28,7 @@ extension GPUBenchmark {
         let texts = try experts.map { try $0.prepare(text(of: $0)) }
         let workspace = try experts[0].makeWorkspace(geometry)
         experts[0].setCondition(Self.values(geometry.latentCount / 16 * 20), in: workspace)
-        let attention = AttentionKind.sparseLinear(SparseAttentionOptions(topK: 0.1))
+        let attention = AttentionKind.sparseLinear(Self.attention(quantized: false))
         let operations = operations(experts[0], geometry)
         let latents = Self.values(geometry.latentCount)
         return [
@@ -75,7 +75,7 @@ extension GPUBenchmark {
         let text = try network.prepare(text(of: network))
         let workspace = try network.makeWorkspace(geometry)
         let latents = Self.values(geometry.latentCount)
-        let attention = AttentionKind.sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: quantized))
+        let attention = AttentionKind.sparseLinear(Self.attention(quantized: quantized))
         return try measure(
             "\(name), \(Self.linears(of: network)) linears", operations(network, geometry), upstream: upstream
         ) {

@@ -109,7 +109,7 @@ extension GPUBenchmark {
             }
         ]
         for quantized in [false, true] {
-            let options = SparseAttentionOptions(quantized: quantized)
+            let options = Self.attention(quantized: quantized)
             let name = quantized ? "SageSLA" : "SLA"
             for branch in [nil, projection] {
                 rows.append(

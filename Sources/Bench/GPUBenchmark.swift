@@ -117,8 +117,8 @@ public struct GPUBenchmark {
             let workspace = try network.makeWorkspace(geometry)
             let latents = Self.values(geometry.latentCount)
             let kinds: [(String, AttentionKind, Double)] = [
-                ("SLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1)), 0.1),
-                ("SageSLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: true)), 0.1),
+                ("SLA 10 %", .sparseLinear(Self.attention(quantized: false)), 0.1),
+                ("SageSLA 10 %", .sparseLinear(Self.attention(quantized: true)), 0.1),
                 ("dense", .dense, 1),
             ]
             for (name, attention, share) in kinds where precision == .stored || share < 1 {
@@ -192,6 +192,12 @@ public struct GPUBenchmark {
         let encoder = try TextEncoder(reader, configuration: configuration)
         let ids = (0..<512).map { Int32($0 * 37 % 30_000) }
         return [try measure("umT5-XXL, 512 tokens", nil, upstream: 0.0289) { _ = try encoder.encode(ids) }]
+    }
+
+    /// A tenth of the blocks, of the sizes that films use on Hopper.
+    static func attention(quantized: Bool) -> SparseAttentionOptions {
+        SparseAttentionOptions(
+            topK: 0.1, queryBlock: quantized ? 64 : 128, keyBlock: quantized ? 128 : 64, quantized: quantized)
     }
 
     /// What a network's linear layers compute in.

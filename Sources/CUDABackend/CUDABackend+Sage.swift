@@ -52,7 +52,7 @@ extension CUDABackend {
         let (tokens, heads) = (Int32(sizes.tokens), Int32(sizes.heads))
         if sizes.dim == 128, block <= 128, canUse(.codes, [x, codes]) {
             return launch(
-                .sage, "sage_codes_wide", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
+                .sage, "sage_codes_numbers", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
                 heads, Int32(block))
         }
         launch(

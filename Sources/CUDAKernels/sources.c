@@ -28,6 +28,9 @@ static const char branch[] = {
 static const char sage[] = {
 #embed "kernels/sage.cu"
     , 0};
+static const char sage8[] = {
+#embed "kernels/sage8.cu"
+    , 0};
 static const char fp8[] = {
 #embed "kernels/fp8.cu"
     , 0};
@@ -40,6 +43,7 @@ static const char halo[] = {
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
     SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
+    SOURCE(sage8),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -33,7 +33,15 @@ KERNEL sage_codes_bf16(const bf16 *x, const double *mean, bf16 *codes, float *sc
 
 /// The same for bf16 heads of 128 channels, 16-byte aligned, blocks of at most 128 tokens: 16 rows of 16 threads, 8
 /// channels a thread, everything read once.
-KERNEL sage_codes_wide(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads, int block) {
+DEVICE void store_codes(bf16 *to, const float (&x)[8]) { *(uint4 *)to = pack8(x); }
+DEVICE void store_codes(signed char *to, const float (&x)[8]) {
+    u32 words[2] = {};
+#pragma unroll
+    for (int i = 0; i < 8; i++) words[i / 4] |= ((u32)(int)x[i] & 255) << (i % 4 * 8);
+    *(uint2 *)to = make_uint2(words[0], words[1]);
+}
+template <typename O>
+DEVICE void sage_codes_wide(const bf16 *x, const double *mean, O *codes, float *scale, int tokens, int heads, int block) {
     __shared__ float shared[33];
     const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
     const int row = threadIdx.x / 16, lane = threadIdx.x % 16;
@@ -65,10 +73,18 @@ KERNEL sage_codes_wide(const bf16 *x, const double *mean, bf16 *codes, float *sc
                 const float c = __fdiv_rn(v[n][i], own);
                 v[n][i] = truncf(c + (c < 0 ? -0.5f : 0.5f));
             }
-            *(uint4 *)(codes + start + (i64)t * heads * 128) = pack8(v[n]);
+            store_codes(codes + start + (i64)t * heads * 128, v[n]);
         }
     }
     if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
+}
+KERNEL sage_codes_numbers(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads,
+                          int block) {
+    sage_codes_wide(x, mean, codes, scale, tokens, heads, block);
+}
+KERNEL sage_codes_bytes(const bf16 *x, const double *mean, signed char *codes, float *scale, int tokens, int heads,
+                        int block) {
+    sage_codes_wide(x, mean, codes, scale, tokens, heads, block);
 }
 
 /// most `[heads, dim]` (zero before) = greatest |v| of each channel. Block (128 tokens, head).
