@@ -111,7 +111,8 @@ public struct MemoryBenchmark {
         }
         let last = reports[reports.count - 1]
         return Row(
-            name: one.name, refusal: nil, plan: last.memoryPlan, peakBytes: reports.compactMap(\.peakMemoryBytes).max() ?? 0,
+            name: one.name, refusal: nil, plan: last.memoryPlan,
+            peakBytes: reports.compactMap(\.peakMemoryBytes).max() ?? 0,
             estimateBytes: last.memoryPlan.bytes, firstSeconds: reports[0].totalSeconds, seconds: last.totalSeconds,
             stages: last.stages, stepSeconds: last.steps.map(\.seconds))
     }

@@ -71,7 +71,9 @@ final class CUDALinear: Linear, @unchecked Sendable {
         return lock.withLock {
             if let exact { return exact }
             // Without memory for it the backend computes no further.
-            guard let weight: Tensor = backend.must(else: nil, { try backend.upload(source, as: .f32) }) else { return rounded }
+            guard let weight: Tensor = backend.must(else: nil, { try backend.upload(source, as: .f32) }) else {
+                return rounded
+            }
             exact = weight
             return weight
         }

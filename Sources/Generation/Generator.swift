@@ -51,6 +51,8 @@ public final class Generator {
     private var files: ModelFiles?
     private var speeds = ProgressTracker.Speeds()
     private let digests = FileDigests()
+    /// Stands for the plan that would be chosen, to prove that all make the same film.
+    var forcedPlan: MemoryPlan?
 
     public init(library: ModelLibrary, backend: any Backend, options: Options = Options()) {
         self.library = library
@@ -191,6 +193,7 @@ public final class Generator {
     }
 
     private func choose(_ plan: Plan, _ request: GenerationRequest, _ limits: Limits) throws -> MemoryPlan {
+        if let forcedPlan { return forcedPlan }
         guard
             let memory = MemoryPlan.choose(
                 plan.needs, precision: request.linearPrecision, limit: limits.device, hostLimit: limits.host)
@@ -214,6 +217,9 @@ public final class Generator {
         resident.removeAll()
         files = nil
     }
+
+    /// Lets go of texts and pictures that were encoded.
+    func forget() { (texts, pictures) = (RecentResults(limit: 16), RecentResults(limit: 2)) }
 
     /// Everything known before the first byte is loaded.
     struct Plan {

@@ -48,7 +48,8 @@ enum EngineFactory {
     ) throws -> any Backend {
         try backend(
             configuration.engine.backend, device: device ?? configuration.engine.device, threads: threads,
-            memoryLimit: memoryLimit ?? configuration.engine.gpuMemory, cache: kernelCache(configuration), proves: proves)
+            memoryLimit: memoryLimit ?? configuration.engine.gpuMemory, cache: kernelCache(configuration),
+            proves: proves)
     }
 
     /// The GPU that `auto` would take; nil where there is none or another choice was made.

@@ -59,7 +59,8 @@ final class FakeGPU {
 
     func backend(device: Int = 0, limit: Int? = nil) throws -> CUDABackend {
         try CUDABackend(
-            device: device, memoryLimit: limit, cache: KernelCache(folder: scratch.url), fastPaths: Set(FastPath.allCases),
+            device: device, memoryLimit: limit, cache: KernelCache(folder: scratch.url),
+            fastPaths: Set(FastPath.allCases),
             libraries: [folder])
     }
 }
@@ -90,7 +91,8 @@ final class ZeroWeights {
     func tensor(_ name: String, _ shape: [Int], _ dtype: DType) -> HostTensor {
         let count = shape.reduce(dtype.byteCount, *)
         return HostTensor(
-            name: name, shape: shape, dtype: dtype, bytes: UnsafeRawBufferPointer(rebasing: region[..<count]), owner: self)
+            name: name, shape: shape, dtype: dtype, bytes: UnsafeRawBufferPointer(rebasing: region[..<count]),
+            owner: self)
     }
 }
 

@@ -131,7 +131,9 @@ import Testing
 
     /// What somebody asked for is not decided by the card.
     @Test func quantisationFollowsTheCardUnlessAsked() throws {
-        for (card, asked, expected) in [(24, nil, "int8"), (80, nil, "stored"), (24, false, "float"), (80, true, "int8")] {
+        for (card, asked, expected) in [
+            (24, nil, "int8"), (80, nil, "stored"), (24, false, "float"), (80, true, "int8"),
+        ] {
             let (generator, _) = try generator(.t2v13B, card: card)
             var request = try request(generator, .t2v13B, "480p")
             if let asked { (request.mayQuantize, request.linearPrecision) = (false, asked ? .int8 : .float) }

@@ -100,7 +100,9 @@ struct TransformerBlock: StreamedBlock {
 
     /// In the order of `tensors`.
     private init(_ block: TransformerBlock, _ rest: inout TensorQueue) {
-        let (own, cross) = (block.selfAttention.linears.map { rest.layer($0) }, block.crossAttention.linears.map { rest.layer($0) })
+        let (own, cross) = (
+            block.selfAttention.linears.map { rest.layer($0) }, block.crossAttention.linears.map { rest.layer($0) }
+        )
         feedForwardInput = rest.layer(block.feedForwardInput)
         feedForwardOutput = rest.layer(block.feedForwardOutput)
         linearBranch = block.linearBranch.map { rest.layer($0) }

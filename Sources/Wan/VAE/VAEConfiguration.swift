@@ -46,7 +46,9 @@ public struct VAEConfiguration: Sendable, Hashable {
     /// Channels of the levels from full resolution down, with the first once more in front.
     var encoderDims: [Int] { ([1] + multipliers).map { $0 * encoderDim } }
     /// Channels of the levels from the latents' resolution up, with the first once more in front.
-    public var decoderDims: [Int] { ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * decoderDim } }
+    public var decoderDims: [Int] {
+        ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * decoderDim }
+    }
     var levelCount: Int { multipliers.count }
 
     /// Frames of video a latent frame after the first stands for.
