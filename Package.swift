@@ -54,6 +54,7 @@ var floor1: [Target] {
         .target(name: "Text", dependencies: ["CSentencePiece"]),
         .target(name: "Media", dependencies: ["CImages", "CFFmpeg", "CSystem"]),
         .target(name: "Rules"),
+        .target(name: "Digests", dependencies: ["CSystem"]),
     ]
 }
 
@@ -70,7 +71,7 @@ var floor2: [Target] {
             // Naive loops over whole tensors: without the optimiser they would take minutes.
             swiftSettings: [.unsafeFlags(["-O"])]),
         .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "CSystem"]),
-        .target(name: "Intake", dependencies: ["CSystem"]),
+        .target(name: "Intake", dependencies: ["Digests", "CSystem"]),
     ]
 }
 
@@ -80,7 +81,7 @@ var floor3: [Target] {
     [
         .target(
             name: "Generation",
-            dependencies: ["Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media", "CSystem"]),
+            dependencies: ["Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media", "Digests"]),
         .target(
             name: "SelfTest",
             dependencies: ["Generation", "Wan", "Sampling", "Tensors", "Checkpoints", "Text", "Media"]),
@@ -100,7 +101,7 @@ var floor4: [Target] {
         .target(
             name: "WatchFolder",
             dependencies: [
-                "Intake", "Rules", "CSystem",
+                "Intake", "Rules", "Digests", "CSystem",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ])
@@ -116,7 +117,7 @@ var floor5: [Target] {
             dependencies: [
                 "WatchFolder", "Rules", "Intake", "Generation", "SelfTest", "OperationChecks", "Bench", "CPUBackend",
                 "CUDABackend", "CUDADriver",
-                "Media", "Checkpoints", "Tensors", "Wan", "Sampling", "Text",
+                "Media", "Checkpoints", "Tensors", "Wan", "Sampling", "Text", "Digests",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -160,9 +161,10 @@ var tests: [Target] {
                 "Media", "Text", "TinyModels",
             ]),
         test("RulesTests", ["Rules"]),
-        test("IntakeTests", ["Intake", "CSystem"]),
+        test("IntakeTests", ["Intake", "Digests", "CSystem"]),
         // The folder over a fake engine: fixtures, and whole processes to kill.
-        .target(name: "FolderFixtures", dependencies: ["WatchFolder", "Rules"], path: "Tests/FolderFixtures"),
+        .target(
+            name: "FolderFixtures", dependencies: ["WatchFolder", "Rules", "Digests"], path: "Tests/FolderFixtures"),
         .executableTarget(
             name: "dropreel-fake",
             dependencies: ["WatchFolder", "FolderFixtures", .product(name: "Logging", package: "swift-log")],
@@ -171,7 +173,7 @@ var tests: [Target] {
         test(
             "WatchFolderTests",
             [
-                "WatchFolder", "Intake", "Rules", "CSystem", "FolderFixtures", "dropreel-fake",
+                "WatchFolder", "Intake", "Rules", "Digests", "CSystem", "FolderFixtures", "dropreel-fake",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         // The folder behind a real smbd.
@@ -181,7 +183,7 @@ var tests: [Target] {
         test(
             "SambaTests",
             [
-                "WatchFolder", "Rules", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher",
+                "WatchFolder", "Rules", "Digests", "FolderFixtures", "CSMBClient", "dropreel-fake", "dropreel-watcher",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         test("DropreelTests", ["dropreel", "Generation", "Media", "Rules", "WatchFolder"]),

@@ -6,6 +6,7 @@
   python chain.py fourth --work W --out O --seconds 220 --photos P --state S     more distillation
   python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
   python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
+  python chain.py match  --work W --out O --seconds 480 --photos P --state S     distribution matching; a wider decoder, experts with fewer keys
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -78,6 +79,8 @@ def plan(part, photos, count):
         ], ['ckpt/t2v.pt', 'ckpt/i2v.pt', 'ckpt/vae.pt']
     if part in ('refine', 'polish'):
         return refine(p, a, b) if part == 'refine' else polish(a[0], b[-1])
+    if part == 'match':
+        return match(p, a[0], b[-1])
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -132,14 +135,31 @@ def polish(first, last):
     ], ['ckpt/t2v.pt', 'ckpt/t2v_few.pt', 'guidance.txt']
 
 
+def match(p, first, last):
+    """Text to video by distribution matching on one GPU; on the other the decoder, wider, and the experts, which learn to say
+    with a tenth of the keys what they said with half of them. They begin as they are: copies before_*.pt are their teachers."""
+    expert = lambda e: Job(f'i2v_{e}_few', [
+        'distil.py', '--mode', 'i2v', '--expert', e, '--teacher', f'before_i2v_{e}_few', '--single', '--teacher_topk', '.5', '--topks', '.1', '.1', '.5', '0',
+        '--choice', '0', '--again', '1', '--first', '8', '--rate', '6e-4', *p], (last,), 0, .9, (), True)
+    look = lambda name, gpu, *nets: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, '--count', '100', *nets], (gpu,), .9, 1., ('t2v_match',), True)
+    return [
+        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '3.5', '--hard', '.2'], (first,), 0, .9),
+        Job('vae_video', ['train_vae.py', 'video', '--go_on', '--decoder', '16', '--squares', '.7', *p], (last,), 0, .93, (), True),
+        expert('high'), expert('low'),
+        look('half', first, 'half=t2v_match,topk=.5'), look('tenth', first, 'tenth=t2v_match,topk=.1', 'one=t2v_match,topk=.1,steps=1'),
+    ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
+
+
 class Chain:
     def __init__(self, args):
         self.args, self.start = args, time.time() - args.since
-        self.count = args.gpus or len([n for n in os.listdir('/dev') if n.startswith('nvidia') and n[6:].isdigit()]) or 1
+        named = [n for n in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if n]
+        self.count = args.gpus or len(named) or len([n for n in os.listdir('/dev') if n.startswith('nvidia') and n[6:].isdigit()]) or 1
+        self.devices = named + [str(n) for n in range(8) if str(n) not in named]
         self.jobs, self.files = plan(args.part, args.photos, self.count)
         self.extra = None
         for job in self.jobs:
-            job.command += (args.more if job.command[0].startswith(('train_te', 'train_s', 'dis')) and job.name != 'text' else [])
+            job.command += (args.more if job.command[0].startswith(('train_te', 'train_s', 'dis', 'mat')) and job.name != 'text' else [])
         if self.count < 2:
             self.queue_up()
 
@@ -162,11 +182,12 @@ class Chain:
         job.deadline = self.start + job.end * self.args.seconds
         until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
         until = until[:2] if job.command[0] in ('sample.py', 'measure.py', 'compare.py') else until[2:] if job.command[0] == 'train_judge.py' else until
-        command = [c.format(work=self.args.work) for c in job.command]
+        judge = self.args.work / 'judge' if (self.args.work / 'judge/film.safetensors').exists() else HERE / 'judge/weights'
+        command = [str(judge) if c == '{work}/judge' and job.command[0] == 'compare.py' else c.format(work=self.args.work) for c in job.command]
         log = open(self.args.work / f'logs/{job.name}.txt', 'ab')
         for rank in range(len(job.gpus)):
             env = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(len(job.gpus)), MASTER_ADDR='127.0.0.1',
-                       MASTER_PORT=str(29500 + self.jobs.index(job)), CUDA_VISIBLE_DEVICES=','.join(map(str, job.gpus)),
+                       MASTER_PORT=str(29500 + self.jobs.index(job)), CUDA_VISIBLE_DEVICES=','.join(self.devices[g] for g in job.gpus),
                        OMP_NUM_THREADS='4', PYTHONUNBUFFERED='1', TORCHINDUCTOR_CACHE_DIR=str(self.args.work / 'inductor'))
             job.processes.append(subprocess.Popen(
                 [sys.executable, str(HERE / command[0]), *command[1:], *until], env=env,
@@ -223,7 +244,7 @@ class Chain:
     def begin_extra(self):
         """A command of somebody else's, on the last GPU at the beginning."""
         if self.args.extra and Path(self.args.extra).exists():
-            env = dict(os.environ, CUDA_VISIBLE_DEVICES=str(self.count - 1))
+            env = dict(os.environ, CUDA_VISIBLE_DEVICES=self.devices[self.count - 1])
             log = open(self.args.out / 'cuda.log', 'wb')
             self.extra = subprocess.Popen(['timeout', '150', 'bash', self.args.extra], env=env, stdout=log, stderr=subprocess.STDOUT)
 
@@ -239,9 +260,10 @@ class Chain:
                     target = args.work / folder / path.name
                     if not target.exists():
                         shutil.copyfile(path, target)
-        for name in ('t2v', 't2v_few') if args.part in ('refine', 'polish') else ():
+        before = {'refine': ('t2v', 't2v_few'), 'polish': ('t2v', 't2v_few'), 'match': ('i2v_high_few', 'i2v_low_few')}
+        for name in before.get(args.part, ()):
             path = args.work / f'ckpt/{name}.pt'
-            if path.exists():
+            if path.exists() and not (args.part == 'match' and path.with_name(f'before_{name}.pt').exists()):
                 shutil.copyfile(path, path.with_name(f'before_{name}.pt'))
         self.begin_extra()
         collected = time.time()
@@ -280,7 +302,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

@@ -35,7 +35,7 @@ def main(args):
     for spec in args.nets:
         name, file, options = parse(spec)
         asked = argparse.Namespace(seed=args.seed, steps=4, frames=81, shape='16:9', topk=None, language=options['language'])
-        jobs = evaluate.scene_jobs(asked, 'base', args.first + args.count)[args.first:]
+        jobs = evaluate.scene_jobs(asked, 'base', args.first + args.count, args.split)[args.first:]
         studio = Studio(args.work, 't2v', [file], topk=options['topk'], guidance=options['guidance'])
         shown, right = [], {n: [] for n in (*evaluate.T2V, 'all')}
         for start in range(0, len(jobs), args.batch):
@@ -70,6 +70,7 @@ if __name__ == '__main__':
     p.add_argument('--choose', type=Path, help='file for the guidance of the best net')
     p.add_argument('--count', type=int, default=100)
     p.add_argument('--first', type=int, default=0, help='number of the first prompt')
+    p.add_argument('--split', default='held', choices=('held', 'train'), help='combinations the nets have seen, to choose by')
     p.add_argument('--shown', type=int, default=24, help='films on the sheet')
     p.add_argument('--batch', type=int, default=10)
     p.add_argument('--seed', type=int, default=1)

@@ -80,13 +80,18 @@ class Paths:
                 x = (1 - at(i + 1)) * (x - at(i) * say(x, at(i))) + at(i + 1) * noise()
         else:
             x = (1 - at(start)) * z + at(start) * noise()
-        states = flow.integrate(self.velocity(self.teacher, rows, length, y, False), x, self.levels[self.marks[start]:])
+        if self.args.single:
+            say = nets.Velocity(self.group, self.teacher, rows, length, y, self.args.teacher_topk or None, rounded=True)
+            states, places = [x, x - at(start) * say(x, at(start))], {start: 0}
+        else:
+            states = flow.integrate(self.velocity(self.teacher, rows, length, y, False), x, self.levels[self.marks[start]:])
+            places = {i: self.marks[i] - self.marks[start] for i in self.own if i >= start}
         if y is not None:
             states[-1][:, :, 0] = first
             stress = stress.expand(-1, -1, *z.shape[2:]).clone()
             stress[:, :, 0] *= self.args.first
             stress = stress / stress.mean()
-        return [(at(i), states[self.marks[i] - self.marks[start]], states[-1], rows, length, y, stress) for i in self.own if i >= start]
+        return [(at(i), states[place], states[-1], rows, length, y, stress) for i, place in places.items()]
 
 
 def follow(args, teacher, progress, seen):
@@ -163,6 +168,7 @@ def options():
     p = train_sla.options()
     p.add_argument('--expert', choices=['high', 'low'])
     p.add_argument('--own', type=float, default=.6, help='share of later starts made by the student itself')
+    p.add_argument('--single', action='store_true', help='the teacher is a student of before, whose one answer is the end: to use fewer keys, or to keep closer to the picture')
     p.add_argument('--teacher_topk', type=float, default=0., help='of the net that is integrated (0: dense)')
     p.add_argument('--topks', type=float, nargs='+', default=(.1, .1, .1, 0.), help='of the student, drawn at every step (0: dense); the first is that of its own starts')
     p.add_argument('--choice', type=float, default=.05, help='weight of the loss that teaches the choice of blocks')

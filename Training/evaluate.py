@@ -8,23 +8,24 @@ and lengths, other seeds, dense attention), on the first prompts of the same lis
 Writes OUT/table.md, OUT/results.json and contact sheets OUT/t2v.jpg and OUT/i2v.jpg.
 """
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 import hashlib
 import json
 import os
 from pathlib import Path
+import signal
+import threading
 import time
 
 import numpy as np
 from PIL import Image
 import torch
 
-from judge import films, net, report, rules
+from judge import films, report, rules
+from judge.verdict import T2V, Bench
 import world
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_VARIANTS = ('base', 'steps=2', 'steps=1', 'language=zh', 'attention=original')
-T2V = tuple(net.SCENE)
 
 
 def settings_of(args, variant):
@@ -32,23 +33,24 @@ def settings_of(args, variant):
     settings = {'steps': args.steps, 'frames': args.frames, 'aspect_ratio': args.shape}
     if args.topk is not None:
         settings['sla_topk'] = args.topk
-    own = {'language': args.language, 'seed': 0}
+    own = {'language': args.language, 'seed': 0, 'backend': None}
     for pair in [] if variant == 'base' else variant.split(','):
         name, value = pair.split('=')
         (own if name in own else settings)[name] = value
     return settings, own
 
 
-def scene_jobs(args, variant, count):
-    """Held-out scenes with prompts; the n-th is the same in every variant."""
+def scene_jobs(args, variant, count, split='held'):
+    """Held-out scenes with prompts (or, to choose between nets, such as training draws); the n-th is the same in every
+    variant."""
     settings, own = settings_of(args, variant)
     rng = np.random.default_rng(args.seed)
     jobs = []
-    for n, scene in enumerate(world.sample_scenes(rng, count, 'held')):
+    for n, scene in enumerate(world.sample_scenes(rng, count, split)):
         words = np.random.default_rng(args.seed + 1000 + n)
         prompt = world.caption(scene, words, own['language'], 'plain')
         seed = args.seed * 100_000 + n + 7919 * int(own['seed'])
-        jobs.append(job('t2v', variant, n, prompt, None, settings | {'seed': seed}, scene.as_dict()))
+        jobs.append(job('t2v', variant, n, prompt, None, settings | {'seed': seed}, scene.as_dict(), own['backend']))
     return jobs
 
 
@@ -73,13 +75,15 @@ def still_jobs(args, variant, count):
             image.resize((width, height), Image.LANCZOS, (x, y, x + w, y + h)).save(path)
         still = asked[(n * 7 + n // len(asked)) % len(asked)]
         prompt = world.caption(still, np.random.default_rng(args.seed + 5000 + n), own['language'], 'short')
-        jobs.append(job('i2v', variant, n, prompt, str(path), settings | {'seed': args.seed * 100_000 + 50_000 + n}, still.as_dict()))
+        jobs.append(job('i2v', variant, n, prompt, str(path), settings | {'seed': args.seed * 100_000 + 50_000 + n}, still.as_dict(), own['backend']))
     return jobs
 
 
-def job(kind, variant, n, prompt, image, settings, asked):
-    value = {'kind': kind, 'variant': variant, 'number': n, 'prompt': prompt, 'image': image, 'settings': settings, 'asked': asked}
-    digest = hashlib.sha256(json.dumps([kind, prompt, Path(image).name if image else None, settings], sort_keys=True).encode()).hexdigest()[:10]
+def job(kind, variant, n, prompt, image, settings, asked, backend=None):
+    """A film to make and what it is asked to show. A variant that names its backend has films of its own."""
+    value = {'kind': kind, 'variant': variant, 'number': n, 'prompt': prompt, 'image': image, 'settings': settings, 'asked': asked, 'backend': backend}
+    named = [kind, prompt, Path(image).name if image else None, settings] + ([backend] if backend else [])
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:10]
     return value | {'id': f'{kind}-{n:04d}-{digest}'}
 
 
@@ -90,67 +94,104 @@ def in_turn(jobs, counts):
     return sorted(jobs, key=place)
 
 
-def judge(model, job, film):
-    """Everything that is measured of one film."""
-    told = net.tell(model, film, world.Scene.from_dict(job['asked']) if job['kind'] == 't2v' else None)
-    out = {'frames': len(film), 'size': [film.shape[2], film.shape[1]], 'flicker': rules.flicker(film), 'drift': rules.drift(film)}
-    if job['kind'] == 't2v':
-        scene = world.Scene.from_dict(job['asked'])
-        out['told'] = {n: told[n] for n in T2V}
-        out['right'] = {n: told[n] == getattr(scene, n) for n in T2V}
-        out['right']['all'] = all(out['right'].values())
-        # Falling weather moves too, and registration takes it for the camera.
-        dry = job['variant'] == 'base' and scene.weather not in ('rain', 'snow', 'leaves')
-        out['told']['registered'] = rules.camera_of(film) if dry else None
-        out['right']['registered'] = out['told']['registered'] == scene.camera if dry else None
-    else:
-        still = world.Still.from_dict(job['asked'])
-        picture = np.asarray(Image.open(job['image']).convert('RGB'))
-        out['told'] = {n: told[n] for n in net.STILL}
-        if picture.shape == film.shape[1:]:
-            out['first'] = rules.psnr(picture, film[0])
-            name, agreement, standing = rules.camera_over(picture, film)
-            out['told']['registered'], out['agreement'] = name, (agreement, standing)
-        out['right'] = {'camera': out['told'].get('registered') == still.camera if still.camera != 'static' else None,
-                        'effect': out['told']['effect'] == still.effect if still.effect != 'none' else None}
-        out['right']['asked'] = out['right']['camera'] if still.camera != 'static' else out['right']['effect']
-    return out
+def all_jobs(args):
+    jobs = scene_jobs(args, 'base', args.count) + still_jobs(args, 'base', args.images)
+    for variant in [v for w in args.variants for v in (DEFAULT_VARIANTS[1:] if w == 'default' else [w])]:
+        name, _, number = variant.partition('@')
+        if name.startswith('i2v:'):
+            jobs += still_jobs(args, name[4:], min(int(number or args.variant_count), args.images))
+        else:
+            jobs += scene_jobs(args, name, min(int(number or args.variant_count), args.count))
+    for one in jobs:
+        one['backend'] = one['backend'] or (args.variants_on if one['variant'] != 'base' else None) or args.backend
+    counts = {}
+    for one in jobs:
+        counts[one['kind'], one['variant']] = counts.get((one['kind'], one['variant']), 0) + 1
+    return in_turn(jobs, counts)
 
 
-def summary(args, results, errors):
-    """Markdown of all variants."""
-    lines = ['# What the films show', '']
-    variants = list(dict.fromkeys((r['kind'], r['variant']) for r in results))
-    rows, seconds = [], []
-    for kind, variant in variants:
-        own = [r for r in results if (r['kind'], r['variant']) == (kind, variant)]
-        if kind == 't2v':
-            rows.append([variant, len(own)] + [report.cell(report.share([r['verdict']['right'][n] for r in own])) for n in T2V + ('all', 'registered')]
-                        + [report.cell(np.mean([r['verdict']['flicker'] for r in own]), 2), report.cell(np.mean([r['verdict']['drift'][0] for r in own]), 2)])
-        seconds += [r['seconds'] for r in own if r.get('seconds')]
-    lines += ['## Text to video: films that show what was asked, in per cent', '',
-              report.table(['variant', 'films', *T2V, 'all at once', 'camera by registration, dry weather', 'flicker', 'end/begin sharpness'], rows), '']
-    rows = []
-    for kind, variant in variants:
-        own = [r for r in results if (r['kind'], r['variant']) == (kind, variant)]
-        if kind == 'i2v':
-            first = [r['verdict']['first'] for r in own if 'first' in r['verdict']]
-            rows.append([variant, len(own), report.cell(np.mean(first) if first else None, 1, ' dB'), report.cell(report.share([f >= 30 for f in first])),
-                         report.cell(report.share([r['verdict']['right']['camera'] for r in own])), report.cell(report.share([r['verdict']['right']['effect'] for r in own])),
-                         report.cell(report.share([r['verdict']['right']['asked'] for r in own])), report.cell(np.mean([r['verdict']['flicker'] for r in own]), 2)])
-    if rows:
-        lines += ['## Image to video, photographs never seen', '',
-                  report.table(['variant', 'films', 'first frame', 'of them >= 30 dB, %', 'asked camera, %', 'asked effect, %', 'either, %', 'flicker'], rows), '']
-    pairs = distances(args, results)
-    if pairs:
-        lines += [f"Two seeds of one prompt: films lie {pairs['seeds']:.1f} levels apart (mean of {pairs['count']} pairs, 8-bit, after 4 x 4 means); "
-                  f"two different prompts {pairs['prompts']:.1f}; two drawings of one scene with different jitter {pairs['drawn']:.1f}.", '']
-    if errors:
-        lines += ["## The classifier's own error", '', 'On rendered clips with held-out combinations and held-out photographs, in per cent.', '',
-                  report.table(['', *net.HEADS, 'all of a scene', 'clips'], [[k] + [v.get(n, '–') for n in [*net.HEADS, 'all of a scene', 'clips']] for k, v in errors.items()]), '']
-    if seconds:
-        lines += [f'{len(seconds)} films by the engine ({args.backend}), {np.mean(seconds):.1f} s each with {args.threads} threads and {args.processes} at once.', '']
-    return '\n'.join(lines), pairs
+class Evaluation:
+    """Films are made by the engine's processes and judged by others meanwhile; the table is written anew all the time,
+    so that whenever this is stopped there is one."""
+
+    def __init__(self, args, jobs):
+        self.args, self.jobs, self.folder = args, jobs, args.films or args.out / 'films'
+        self.failed, self.begun, self.stopped = {}, time.time(), False
+        self.order = {name: n for n, name in enumerate(['base', *(v.partition('@')[0].removeprefix('i2v:') for v in args.variants), *DEFAULT_VARIANTS])}
+        self.bench = None if args.make else Bench(args.out / 'verdicts.jsonl', args.weights, args.device, self.folder, args.judges)
+        self.early = []
+
+    def lanes(self):
+        args, wanted = self.args, {j['backend'] for j in self.jobs}
+        lanes = [films.Lane('cpu', args.processes, args.threads), films.Lane('cuda', args.gpu_processes * max(1, len(args.devices)), 1, tuple(args.devices), args.gpu_wait)]
+        return [lane for lane in lanes if lane.backend in wanted]
+
+    def ask(self, job):
+        """Judges a film, but not while the GPU is somebody else's."""
+        if time.time() - self.begun < self.args.gpu_wait:
+            self.early.append(job)
+        else:
+            self.bench.ask(job)
+
+    def make(self):
+        self.failed = films.make(self.jobs, self.args.dropreel.resolve(), self.args.models, self.folder, self.lanes(), self.args.limit,
+                                 self.ask if self.bench else None)
+        print(f'films: {time.time() - self.begun:.0f} s, {len(self.failed)} failed', flush=True)
+        for name, error in list(self.failed.items())[:5]:
+            print(name, error, flush=True)
+
+    def run(self):
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'stopped', True))
+        if self.args.films:
+            for one in self.jobs:
+                if films.find(self.folder, one):
+                    self.bench.ask(one)
+            maker = None
+        else:
+            maker = threading.Thread(target=self.make, daemon=True)
+            maker.start()
+        written = time.time()
+        while not self.stopped and (maker and maker.is_alive() or self.early or self.bench and self.bench.waiting):
+            time.sleep(.2)
+            while self.early and (time.time() - self.begun > self.args.gpu_wait or not maker.is_alive()):
+                self.bench.ask(self.early.pop())
+            if self.bench and time.time() - written > self.args.every:
+                self.write()
+                written = time.time()
+        if self.bench:
+            print(self.write(last=not self.stopped))
+            self.bench.close()
+        if self.stopped:
+            os._exit(0)  # the engine's processes end with their films
+
+    def results(self):
+        out = []
+        for one in self.jobs:
+            verdict = self.bench.of(one)
+            if verdict:
+                log = films.log(self.folder, one)
+                out.append(one | {'verdict': verdict, 'seconds': log.get('total_seconds'), 'made_by': log.get('backend'), 'device': log.get('device')})
+        return sorted(out, key=lambda r: (r['kind'] != 't2v', r['variant'] != 'base', self.order[r['variant']], r['number']))
+
+    def write(self, last=False):
+        args, results = self.args, self.results()
+        if not results:
+            return ''
+        known = args.weights / 'errors.json'
+        pairs = distances(args, results) if last else None
+        beside = {k: v for path in args.beside if path.exists() for k, v in json.loads(path.read_text()).items()}
+        text = report.summary(results, pairs, json.loads(known.read_text()) if known.exists() else {}, beside)
+        replace(args.out / 'table.md', text + '\n')
+        replace(args.out / 'results.json', json.dumps({'results': results, 'failed': self.failed | self.bench.failed, 'pairs': pairs, 'judge': self.bench.by},
+                                                      indent=1, ensure_ascii=False))
+        if last or not (args.out / 't2v.jpg').exists() and len(results) > 120:
+            sheets(args, results)
+        return text
+
+
+def replace(path, text):
+    path.with_suffix('.tmp').write_text(text)
+    path.with_suffix('.tmp').rename(path)
 
 
 def distances(args, results):
@@ -214,7 +255,7 @@ def main():
     p.add_argument('--photos', type=Path, help='held-out photographs; without them there is no image to video')
     p.add_argument('--count', type=int, default=300, help='text to video films of the first variant')
     p.add_argument('--images', type=int, default=50, help='image to video films')
-    p.add_argument('--variants', nargs='*', default=[], help='NAME=VALUE[,NAME=VALUE][@COUNT] besides base; "default" for ' + ' '.join(DEFAULT_VARIANTS[1:]))
+    p.add_argument('--variants', nargs='*', default=[], help='[i2v:]NAME=VALUE[,NAME=VALUE][@COUNT] besides base; "default" for ' + ' '.join(DEFAULT_VARIANTS[1:]))
     p.add_argument('--variant_count', type=int, default=100)
     p.add_argument('--steps', type=int, default=4)
     p.add_argument('--frames', type=int, default=81)
@@ -222,46 +263,26 @@ def main():
     p.add_argument('--picture', type=int, nargs=2, default=(256, 144), help='width and height of the photographs')
     p.add_argument('--language', default='en', choices=('en', 'zh'))
     p.add_argument('--topk', type=float, help="share of keys; without it the model's own")
-    p.add_argument('--processes', type=int, default=1)
-    p.add_argument('--threads', type=int, default=2)
+    p.add_argument('--processes', type=int, default=1, help='films at once on processor cores')
+    p.add_argument('--threads', type=int, default=2, help='of each of them')
     p.add_argument('--backend', default='cpu', choices=('cpu', 'cuda'), help='of the engine')
+    p.add_argument('--variants_on', choices=('cpu', 'cuda'), help='the backend for variants that name none (default: --backend)')
+    p.add_argument('--devices', type=int, nargs='*', default=[0], help='GPUs for the CUDA backend')
+    p.add_argument('--gpu_processes', type=int, default=4, help='films at once on each of them')
+    p.add_argument('--gpu_wait', type=float, default=0, help='seconds for which GPUs are left alone')
+    p.add_argument('--every', type=float, default=20, help='seconds between writings of the table')
     p.add_argument('--limit', type=float, help='seconds after which no further film is started')
     p.add_argument('--seed', type=int, default=1)
-    p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='of the judge')
+    p.add_argument('--judges', type=int, default=2, help='processes that judge')
+    p.add_argument('--beside', type=Path, nargs='*', default=[], help='compare.json of compare.py, for a table of the Python nets')
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    jobs = scene_jobs(args, 'base', args.count) + still_jobs(args, 'base', args.images)
-    for variant in [v for w in args.variants for v in (DEFAULT_VARIANTS[1:] if w == 'default' else [w])]:
-        name, _, number = variant.partition('@')
-        amount = min(int(number or args.variant_count), args.count)
-        jobs += scene_jobs(args, name, amount)
-    counts = {}
-    for one in jobs:
-        counts[one['kind'], one['variant']] = counts.get((one['kind'], one['variant']), 0) + 1
+    jobs = all_jobs(args)
     (args.out / 'jobs.json').write_text(json.dumps(jobs, indent=1, ensure_ascii=False))
-    if args.list:
-        return
-    folder, failed, begun = args.films or args.out / 'films', {}, time.time()
-    if not args.films:
-        failed = films.make(in_turn(jobs, counts), args.dropreel.resolve(), args.models, folder, args.processes, args.threads, args.limit, args.backend)
-        print(f'films: {time.time() - begun:.0f} s, {len(failed)} failed', flush=True)
-        for name, error in list(failed.items())[:5]:
-            print(name, error, flush=True)
-    if args.make:
-        return
-    model, notes = net.load(args.weights, args.device)
-    made = [j for j in jobs if films.find(folder, j) is not None]
-    with ThreadPoolExecutor(min(24, len(os.sched_getaffinity(0)))) as pool:
-        verdicts = list(pool.map(lambda j: judge(model, j, films.read(films.find(folder, j))), made))
-    results = [j | {'verdict': v, 'seconds': films.log(folder, j).get('total_seconds')} for j, v in zip(made, verdicts)]
-    known = args.weights / 'errors.json'
-    errors = json.loads(known.read_text()) if known.exists() else {}
-    text, pairs = summary(args, results, errors)
-    (args.out / 'table.md').write_text(text + '\n')
-    (args.out / 'results.json').write_text(json.dumps({'results': results, 'failed': failed, 'pairs': pairs, 'judge': notes}, indent=1, ensure_ascii=False))
-    sheets(args, results)
-    print(text)
+    if not args.list:
+        Evaluation(args, jobs).run()
 
 
 if __name__ == '__main__':

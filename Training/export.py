@@ -1,7 +1,7 @@
 """Writes the service's model folder: python export.py --work W --out Models/miniature [--random]
 
 Linears inside blocks.* are stored as int8 in 128 x 128 blocks (`int8_weight`, `scale`), everything else as bf16, norm
-weights as float32. Taken from W/ckpt: t2v_few, i2v_high_few, i2v_low_few, vae, text; where a distilled net is missing, the
+weights as float32. Taken from W/ckpt: t2v_match or t2v_few, i2v_high_few, i2v_low_few, vae, text; where a distilled net is missing, the
 sparse one or the teacher (--names).
 """
 import argparse
@@ -28,7 +28,7 @@ MANIFEST = {
     'defaults': {'attention': 'sla', 'sla_topk': 0.5, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
                  'boundary': 0.9, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }
-SOURCES = {'t2v': ('t2v_few', 't2v_sla', 't2v'), 'i2v_high': ('i2v_high_few', 'i2v_sla', 'i2v'),
+SOURCES = {'t2v': ('t2v_match', 't2v_few', 't2v_sla', 't2v'), 'i2v_high': ('i2v_high_few', 'i2v_sla', 'i2v'),
            'i2v_low': ('i2v_low_few', 'i2v_sla', 'i2v')}
 
 

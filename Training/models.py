@@ -242,10 +242,10 @@ class DiT(nn.Module):
         bias = torch.where(row < length[:, None], 0., -1e30)
         return torch.where(row == rows, missing, bias)[:, None, None]
 
-    def forward(self, x, timestep, text, length=None, frames=None, topk=None, probe=None):
+    def forward(self, x, timestep, text, length=None, frames=None, topk=None, probe=None, probed=(1,)):
         """x [B,C,T,H,W]; text [B,N,D] (rows past `length` are zero; without `length` all rows are attended to);
         frames: the latent times of x, default 0..T-1; topk: SLA with that share of key blocks, else dense;
-        probe: a list that gets the tokens behind the second block."""
+        probe: a list that gets the tokens behind the blocks `probed` (the second)."""
         b, c, t, h, w = x.shape
         gh, gw = h // 2, w // 2
         rope = self.rope(range(t) if frames is None else frames, gh, gw, x.device)
@@ -263,7 +263,7 @@ class DiT(nn.Module):
         for i, block in enumerate(self.blocks):
             block.self_attn.topk = topk
             x = block(x, e0, rope, text, bias)
-            if i == 1 and probe is not None:
+            if i in probed and probe is not None:
                 probe.append(x)
         with torch.autocast(x.device.type, enabled=False):
             x = self.head(x, e)

@@ -1,4 +1,5 @@
 """The transformers of the chain: sizes, files, compilation, and their velocity as a function for the samplers."""
+import copy
 from pathlib import Path
 
 import torch
@@ -34,6 +35,24 @@ def load(path, mode, device='cpu'):
     if given.shape != own.shape:
         state = dict(state, **{'patch_embedding.weight': torch.cat([given, torch.zeros_like(own[:, given.shape[1]:])], 1)})
     return load_weights(net, state).to(device)
+
+
+@torch.no_grad()
+def grown(net, layers):
+    """The net with further blocks, spread evenly; each is a copy of the block before it that adds nothing yet."""
+    while len(net.blocks) < layers:
+        own, count = list(net.blocks), layers - len(net.blocks)
+        every = max(1, len(own) // count)
+        blocks = []
+        for i, block in enumerate(own):
+            blocks.append(block)
+            if (i + 1) % every == 0 and len(own) + sum(b not in own for b in blocks) < layers:
+                fresh = copy.deepcopy(block)
+                for linear in (fresh.self_attn.o, fresh.cross_attn.o, fresh.ffn[2]):
+                    linear.weight.zero_(), linear.bias.zero_()
+                blocks.append(fresh)
+        net.blocks = torch.nn.ModuleList(blocks)
+    return net
 
 
 def load_text(work, device='cpu', name='text'):

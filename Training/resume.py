@@ -30,6 +30,10 @@ def plain(tensors):
     return {k: v.to(torch.bfloat16) for k, v in out.items()}
 
 
+def layers_of(net):
+    return 1 + max(int(name.split('.')[1]) for name in net if name.startswith('blocks.'))
+
+
 def main(args):
     ckpt = args.work / 'ckpt'
     ckpt.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,7 @@ def main(args):
         path = args.models / f'{source}.safetensors'
         if path.exists() and not (ckpt / f'{name}.pt').exists():
             net = plain(load_file(path))
-            more = {'pieces': len(net['token_embedding.weight'])} if name == 'text' else {'size': nets.SIZE, 'step': 0} if name != 'vae' else {}
+            more = {'pieces': len(net['token_embedding.weight'])} if name == 'text' else {'size': dict(nets.SIZE, layers=layers_of(net)), 'step': 0} if name != 'vae' else {}
             save(ckpt / f'{name}.pt', net=net, **more)
     shutil.copytree(args.models / 'tokenizer', args.work / 'tokenizer', dirs_exist_ok=True)
 

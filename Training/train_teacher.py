@@ -151,7 +151,7 @@ def options():
     p.add_argument('--tokens', type=int, default=130000, help='of a batch, each process')
     p.add_argument('--few', type=int, default=7, help='latent frames of early samples')
     p.add_argument('--gain', type=float, default=5., help='additional weight of the thing in the loss')
-    p.add_argument('--hard', type=float, default=0., help='share of zooming cameras on top (and half as many spinning things)')
+    p.add_argument('--hard', type=float, default=0., help='share of panning and zooming cameras on top (and half as many spinning things)')
     p.add_argument('--early', type=float, default=.35, help='share of the time with few frames')
     p.add_argument('--layers', type=int, default=nets.SIZE['layers'])
     p.add_argument('--freeze_text', action='store_true')

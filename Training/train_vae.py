@@ -44,16 +44,49 @@ def build(**sizes):
     return vae
 
 
+def sizes_of(state):
+    """The widths of a VAE, from its tensors."""
+    return dict(dim=state['decoder.head.2.weight'].shape[1], encoder_dim=state['encoder.conv1.weight'].shape[0])
+
+
 def load(work, device='cpu', name='vae'):
     """The trained VAE; what was saved by `image` until `video` has written its own."""
     path = work / f'ckpt/{name}.pt'
     state = torch.load(path if path.exists() else work / 'ckpt/vae_image.pt')['net']
-    return load_weights(build(), state).to(device).eval().requires_grad_(False)
+    return load_weights(build(**sizes_of(state)), state).to(device).eval().requires_grad_(False)
 
 
-def loss_of(got, want):
-    """Squares and magnitudes with gradients and a coarse scale; [N,3,H,W]."""
+@torch.no_grad()
+def widened(vae, dim):
+    """The same VAE with a wider decoder that does the same so far: new channels are silent, but what reads them is not
+    zero, so that they learn. Channel norms count channels: their gains make up for it."""
+    old = vae.state_dict()
+    wide = build(dim=dim, encoder_dim=sizes_of(old)['encoder_dim'])
+    for name, new in wide.state_dict().items():
+        was = old[name]
+        if new.shape == was.shape:
+            new.copy_(was)
+        elif name.endswith('gamma'):
+            k = (was.shape[0] / new.shape[0]) ** .5
+            new.fill_(k * was.mean()), new[:len(was)].copy_(k * was)
+        else:
+            parts = 3 if 'to_qkv' in name else 2 if 'time_conv' in name else 1
+            for n, (own, given) in enumerate(zip(new.chunk(parts), was.chunk(parts))):
+                if parts == 3 and n == 0:  # attention divides by the root of its channels
+                    given = given * (len(own) / len(given)) ** .5
+                own[len(given):] = 0
+                if new.dim() == 1:
+                    own[:len(given)] = given
+                else:
+                    own[:len(given), :given.shape[1]] = given
+    return wide
+
+
+def loss_of(got, want, squares=0.):
+    """Squares and magnitudes with gradients and a coarse scale; the share `squares` of it is squares alone. [N,3,H,W]."""
     d = got - want
+    if squares:
+        return squares * 40 * d.square().mean() + (1 - squares) * loss_of(got, want)
     edges = (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
     return d.abs().mean() + .3 * edges + .5 * F.avg_pool2d(d, 4).abs().mean() + 6 * d.square().mean()
 
@@ -202,10 +235,11 @@ def train_video(args, group):
     photos = photographs(args.photos)
     clips = Clips(group, args.pool, photos, 3)
     test = Clips(group, 8, photos, 4, 'held', chunk=4).rows[..., 40:104, 60:188].float() / 127.5 - 1
-    vae = build() if args.go_on else load_weights(build(), torch.load(args.work / 'ckpt/vae_image.pt')['net'])
     known = args.work / 'ckpt/vae.pt'
-    if args.go_on and known.exists():
-        load_weights(vae, torch.load(known)['net'])
+    state = torch.load(known if args.go_on and known.exists() else args.work / 'ckpt/vae_image.pt')['net']
+    vae = load_weights(build(**sizes_of(state)), state)
+    if args.decoder > sizes_of(state)['dim']:
+        vae = widened(vae, args.decoder)
     with torch.no_grad():  # start by fading from one latent frame to the next
         for name, m in vae.decoder.named_modules():
             if name.endswith('time_conv') and not (args.go_on and known.exists()):
@@ -235,7 +269,7 @@ def train_video(args, group):
             z = z + args.noise * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, 1, device=z.device)
         y = vae.decode(z)
         d = y - x
-        loss = loss_of(in_time(y), in_time(x)) + .5 * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
+        loss = loss_of(in_time(y), in_time(x), args.squares) + .5 * (1 - args.squares) * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
         loss.backward()
         optimiser.step(rate(progress, step, 50, .3))
         with torch.no_grad():
@@ -270,6 +304,8 @@ if __name__ == '__main__':
     p.add_argument('--whole', type=int, nargs=2, default=(144, 256))
     p.add_argument('--rate', type=float, default=3e-3)
     p.add_argument('--go_on', action='store_true', help='the decoder from W/ckpt/vae.pt; its latents stay what they are')
+    p.add_argument('--decoder', type=int, default=0, help='widen the decoder to so many channels first')
+    p.add_argument('--squares', type=float, default=0., help='share of the loss on clips that is squares alone (what PSNR counts)')
     p.add_argument('--kl', type=float, default=3e-4)
     p.add_argument('--noise', type=float, default=.1)
     p.add_argument('--every', type=int, default=100)

@@ -39,7 +39,7 @@ public struct GPUBenchmark {
 
     let backend: CUDABackend
     let repetitions: Int
-    private let weights = RandomWeights()
+    let weights = RandomWeights()
     /// Called with each row as it is measured.
     let report: (Row) -> Void
     /// Called with a stage's name and what each of its kernels takes; nil for no profiles.
@@ -53,8 +53,12 @@ public struct GPUBenchmark {
     }
 
     public enum Stage: String, CaseIterable, Sendable {
-        case operations, transformer, decoder
+        case operations, transformer, decoder, encoder
         case textEncoder = "text-encoder"
+        /// Wan2.1-14B at 480p and 720p.
+        case large
+        /// Wan2.2-I2V-A14B at 720p, both experts on the GPU.
+        case experts
     }
 
     public func run(_ stages: [Stage] = Stage.allCases) throws -> Table {
@@ -64,7 +68,10 @@ public struct GPUBenchmark {
             case .operations: rows += try operations()
             case .transformer: rows += try transformer()
             case .decoder: rows += try decoder()
+            case .encoder: rows += try encoder()
             case .textEncoder: rows += try textEncoder()
+            case .large: rows += try large()
+            case .experts: rows += try experts()
             }
         }
         return Table(device: backend.deviceDescription, rows: rows)
@@ -133,6 +140,22 @@ public struct GPUBenchmark {
         }
     }
 
+    /// A photograph and 80 grey frames, as image-to-video wants it.
+    private func encoder() throws -> [Row] {
+        let reader = WeightReader(
+            weights.tensors(VAELayout.entries(base: 96, dtype: .bf16)), backend: backend, source: "random weights")
+        let vae = try VAE(reader, configuration: VAEConfiguration())
+        let (width, height) = (1280, 720)
+        let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
+        let image = Self.values(3 * width * height)
+        return [
+            try measure(
+                "VAE encode 720p, one picture and 80 grey frames",
+                OperationCounts.imageEncoding(vae.configuration, geometry: geometry)
+            ) { _ = try vae.makeEncoder(geometry, pixelBudget: 4 * width * height).encode(image) }
+        ]
+    }
+
     private func textEncoder() throws -> [Row] {
         let configuration = TextEncoderConfiguration(
             vocabularySize: 256_384, dim: 4096, headDim: 64, headCount: 64, layerCount: 24, feedForwardDim: 10_240)
@@ -168,7 +191,7 @@ public struct GPUBenchmark {
         return row
     }
 
-    private static func values(_ count: Int) -> [Float] {
+    static func values(_ count: Int) -> [Float] {
         var state: UInt64 = 88_172_645_463_325_252
         return (0..<count).map { _ in
             state ^= state << 13

@@ -60,10 +60,11 @@ extension CUDABackend {
             history?.isAligned(16) ?? true
         {
             if n > 48, usesHopper {
+                let width = hopperWidth(rows: m, columns: n)
                 return launch(
-                    .gemm, "hopper_convolution_96", grid: ((m + 127) / 128 * ((n + 95) / 96), 1), threads: 256,
-                    shared: 1024 + 4 * (128 + 96) * 128, x, layer.weight, output, Int64(m), Int32(n), Int32(k),
-                    epilogue, window)
+                    .gemm, "hopper_convolution_\(width)", grid: ((m + 255) / 256 * ((n + width - 1) / width), 1),
+                    threads: 512, shared: 1024 + 4 * (256 + width) * 128, x, layer.weight, output, Int64(m), Int32(n),
+                    Int32(k), epilogue, window)
             }
             let width = n <= 32 ? 32 : 96
             return launch(
@@ -74,6 +75,15 @@ extension CUDABackend {
         launch(
             .gemm, "plain_convolution_\(x.dtype)", grid: ((m + 63) / 64 * ((n + 63) / 64), 1), threads: 256, x,
             layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
+    }
+
+    /// Columns of a tile: wide ones read less a product, but must be enough to keep the GPU busy.
+    private func hopperWidth(rows: Int, columns: Int) -> Int {
+        func cost(_ width: Int) -> Int {
+            let tiles = (rows + 255) / 256 * ((columns + width - 1) / width)
+            return (tiles + device.multiprocessors - 1) / device.multiprocessors * (256 + width)
+        }
+        return columns % 192 == 0 && cost(192) <= cost(96) ? 192 : 96
     }
 
     private func window(of layer: CUDAConvolution, _ x: Tensor, _ history: Tensor?, _ output: Tensor) -> KernelWindow {

@@ -71,6 +71,22 @@ extension CUDABackend {
             .norms, "rotate_\(x.dtype)", count: pairs, x, table, Int64(pairs), Int32(heads), Int32(headDim / 2))
     }
 
+    public func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor) {
+        precondition(x.shape.count == 3, "norm and rotation of \(x.shape)")
+        let (tokens, dim, headDim) = (x.shape[0], x.shape[1] * x.shape[2], x.shape[2])
+        let rows = x.reshaped([tokens, dim])
+        guard isWide([x], dim), headDim % 8 == 0, weight.isAligned(16), table.isAligned(16) else {
+            rmsNorm(rows, weight: weight, epsilon: epsilon, into: rows)
+            return rotate(x, table: table)
+        }
+        precondition(
+            weight.elementCount == dim && weight.dtype == .f32 && table.shape == [tokens, headDim / 2, 2]
+                && table.dtype == .f32, "norm and rotation of \(x.shape)")
+        launch(
+            .norms, "rms_norm_rotate_wide_\(dim <= 2048 ? 8 : 20)", grid: ((tokens + 3) / 4, 1), threads: 128, x,
+            weight, table, Int32(tokens), Int32(dim), Int32(headDim / 2), epsilon)
+    }
+
     /// Whether rows of bf16 can be read 8 values at a time and held in a warp's registers.
     private func isWide(_ tensors: [Tensor], _ dim: Int) -> Bool {
         dim % 8 == 0 && dim <= 5120 && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }

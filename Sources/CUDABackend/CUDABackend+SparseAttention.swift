@@ -97,8 +97,9 @@ extension CUDABackend {
         launch(
             .sparse, "center_means", grid: (sizes.heads, 1), threads: 1024, keys, mean, tokens, dim,
             Int32(sizes.keyBlock), Int32(sizes.keyBlocks))
+        // Beside a kilobyte of the kernel's own.
         let shared = (sizes.dim + sizes.keyBlocks) * 8
-        precondition(shared <= device.sharedMemoryPerBlock, "\(sizes.keyBlocks) key blocks")
+        precondition(shared + 2048 <= device.sharedMemoryPerBlock, "\(sizes.keyBlocks) key blocks")
         launch(
             .sparse, "choose_blocks", grid: (sizes.queryBlocks, sizes.heads), threads: 256, shared: shared, queries,
             keys, chosen, Int32(sizes.keyBlocks), dim, Int32(sizes.selected))

@@ -45,6 +45,7 @@ public final class CUDADriver: @unchecked Sendable {
     let eventDestroy: @convention(c) (Handle) -> Status
     let moduleLoad: @convention(c) (UnsafeMutablePointer<Handle?>, UnsafeRawPointer) -> Status
     let moduleGetFunction: @convention(c) (UnsafeMutablePointer<Handle?>, Handle, UnsafePointer<CChar>) -> Status
+    let functionGetAttribute: @convention(c) (UnsafeMutablePointer<Int32>, Int32, Handle) -> Status
     let functionSetAttribute: @convention(c) (Handle, Int32, Int32) -> Status
     let launchKernel:
         @convention(c) (
@@ -94,6 +95,7 @@ public final class CUDADriver: @unchecked Sendable {
         eventDestroy = try load("cuEventDestroy_v2")
         moduleLoad = try load("cuModuleLoadData")
         moduleGetFunction = try load("cuModuleGetFunction")
+        functionGetAttribute = try load("cuFuncGetAttribute")
         functionSetAttribute = try load("cuFuncSetAttribute")
         launchKernel = try load("cuLaunchKernel")
         try check(initialize(0), "initialising the driver")

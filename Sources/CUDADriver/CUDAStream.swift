@@ -241,7 +241,7 @@ public final class CUDAModule: @unchecked Sendable {
         (self.stream, self.handle, self.name) = (stream, handle, name)
     }
 
-    /// - Parameter sharedBytes: the most shared memory a launch may ask for.
+    /// - Parameter sharedBytes: the most shared memory that a block may have; what the kernel has of its own is taken off.
     public func kernel(_ kernel: String, sharedBytes: Int) throws -> CUDAKernel {
         try stream.enter()
         var function: OpaquePointer?
@@ -249,9 +249,13 @@ public final class CUDAModule: @unchecked Sendable {
             stream.driver.moduleGetFunction(&function, handle, kernel), "finding \(kernel) in \(name)")
         guard let function else { throw CUDAError(.driver, "no \(kernel) in \(name)", hint: "restart the worker") }
         if sharedBytes > 48 << 10 {
+            var own: Int32 = 0
             try stream.driver.check(
-                stream.driver.functionSetAttribute(function, 8, Int32(sharedBytes)),
-                "giving \(kernel) \(sharedBytes) bytes of shared memory")
+                stream.driver.functionGetAttribute(&own, 1, function), "asking for the shared memory of \(kernel)")
+            let rest = Int32(sharedBytes) - own
+            try stream.driver.check(
+                stream.driver.functionSetAttribute(function, 8, rest), "giving \(kernel) \(rest) bytes of shared memory"
+            )
         }
         return CUDAKernel(handle: function, name: kernel)
     }

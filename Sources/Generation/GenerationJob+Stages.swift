@@ -1,3 +1,4 @@
+import Digests
 import Media
 import Sampling
 import Tensors

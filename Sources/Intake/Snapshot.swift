@@ -1,4 +1,5 @@
 import CSystem
+import Digests
 import Glibc
 
 /// The service's own copy of an accepted input. All work is done on it, because clients overwrite files in place.
@@ -76,7 +77,7 @@ public struct Snapshot: Hashable, Sendable, Codable {
         let cloned = dropreel_clone(file.descriptor, copy) == 0
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 * 1024, alignment: 4096)
         defer { buffer.deallocate() }
-        var digest = ByteDigest()
+        var digest = Digest()
         var offset: Int64 = 0
         while true {
             let count = pread(cloned ? copy : file.descriptor, buffer.baseAddress, buffer.count, off_t(offset))
@@ -84,7 +85,7 @@ public struct Snapshot: Hashable, Sendable, Codable {
                 if errno == EINTR { continue }
                 throw IntakeError.system(errno, doing: "read", name: file.path.string)
             }
-            if count == 0 { return (digest.finish(), offset) }
+            if count == 0 { return (digest.hexadecimal, offset) }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
             digest.add(bytes)
             offset += Int64(count)

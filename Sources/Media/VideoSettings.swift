@@ -35,19 +35,26 @@ public struct VideoSettings: Equatable, Sendable {
     /// Constant rate factor, 1 (best) to 51.
     public var crf: Int
     public var preset: Preset
-    /// Encoder threads. The bytes depend on the number, so it is part of the settings and not of the machine.
+    /// Encoder threads. The number is written into the film, so it goes by the size of the frames and not by the machine.
     public var threadCount: Int
+
+    /// Two, and one more for every 62,500 pixels, up to sixteen: eight at 832 x 480. With fewer, a film of that size is
+    /// still being encoded when a GPU has long decoded its last frame.
+    public static func threadCount(width: Int, height: Int) -> Int {
+        guard width > 0, height > 0, width < 1 << 16, height < 1 << 16 else { return 2 }
+        return 2 + min(14, width * height / 62_500)
+    }
 
     public init(
         width: Int, height: Int, frameRate: FrameRate = FrameRate(16), crf: Int = 18, preset: Preset = .medium,
-        threadCount: Int = 2
+        threadCount: Int? = nil
     ) {
         self.width = width
         self.height = height
         self.frameRate = frameRate
         self.crf = crf
         self.preset = preset
-        self.threadCount = threadCount
+        self.threadCount = threadCount ?? Self.threadCount(width: width, height: height)
     }
 
     /// Bytes of one frame, `[height, width, 3]` RGB.

@@ -89,4 +89,33 @@ func checkRotate(_ c: Check) throws {
                     : Double(x[i - 1]) * turn.1 + Double(x[i]) * turn.0
             }, 1e-6)
     }
+    try checkNormedRotation(c)
+}
+
+/// The norm over all heads of a token, then the rotation.
+private func checkNormedRotation(_ c: Check) throws {
+    for (tokens, heads, dim) in [(5, 3, 10), (67, 12, 128), (13, 40, 128)] {
+        var random = Values(seed: 13)
+        let width = heads * dim
+        let x = c.rounded(random.normal(tokens * width))
+        let weight = random.normal(width)
+        let table = random.normal(tokens * dim / 2, scale: 3).flatMap { [cos($0), sin($0)] }
+        let found = try c.tensor([tokens, heads, dim], x)
+        c.backend.rmsNormRotated(
+            found.tensor, weight: try c.tensor([width], weight, .f32).tensor, epsilon: 1e-6,
+            table: try c.tensor([tokens, dim / 2, 2], table, .f32).tensor)
+        var expected = [Double](repeating: 0, count: x.count)
+        for token in 0..<tokens {
+            let row = x[token * width..<(token + 1) * width].map(Double.init)
+            let factor = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(width) + 1e-6).squareRoot()
+            let normed = row.indices.map { row[$0] * factor * Double(weight[$0]) }
+            for i in stride(from: 0, to: width, by: 2) {
+                let at = (token * dim / 2 + i % dim / 2) * 2
+                let (cosine, sine) = (Double(table[at]), Double(table[at + 1]))
+                expected[token * width + i] = normed[i] * cosine - normed[i + 1] * sine
+                expected[token * width + i + 1] = normed[i] * sine + normed[i + 1] * cosine
+            }
+        }
+        c.compare("after the norm, \(tokens) tokens, \(heads) heads of \(dim)", found, expected, 2e-6)
+    }
 }

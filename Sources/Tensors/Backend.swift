@@ -80,6 +80,8 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// (cos, sin).
     /// Source: Wan2.1 wan/modules/model.py `rope_apply`.
     func rotate(_ x: Tensor, table: Tensor)
+    /// `rmsNorm` over all heads of each token of `x` `[tokens, heads, headDim]`, then `rotate`; in place.
+    func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor)
     /// Rows `ids` (i32 `[n]`) of `table` `[vocabulary, dim]`.
     func gather(_ table: Tensor, ids: Tensor, into output: Tensor)
     /// `x += y`; same shape, or y f32/activation `[dim]` added to every row.
@@ -110,6 +112,15 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     func upsampleNearest(_ x: Tensor, into output: Tensor)
     /// `[T, H, W, 3]` in [-1, 1] -> u8: `floor((1 + clamp(v, -1, 1)) / 2 * 255 + 0.5)`.
     func quantizeFrames(_ x: Tensor, into output: Tensor)
+}
+
+extension Backend {
+    /// One after the other, for backends that gain nothing by doing both at once.
+    public func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor) {
+        let rows = x.reshaped([x.shape[0], x.shape[1] * x.shape[2]])
+        rmsNorm(rows, weight: weight, epsilon: epsilon, into: rows)
+        rotate(x, table: table)
+    }
 }
 
 /// A linear layer prepared by a backend; made and used by the same one.

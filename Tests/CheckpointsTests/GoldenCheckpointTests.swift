@@ -74,6 +74,26 @@ import Testing
         }
     }
 
+    /// The names of `vae_names.json`, under which diffusers' `AutoencoderKLWan` reads the golden VAE and gives its
+    /// golden latents and frames.
+    @Test func diffusersNamesOfTheVAEMapBack() throws {
+        let file = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: golden("vae_names.json"))))
+        let map = try #require((file as? [String: Any])?["wan_to_diffusers"] as? [String: String])
+        let wan = try Checkpoint.open(golden("../vae/vae_weights.safetensors"))
+        #expect(Set(map.keys) == Set(wan.names))
+        #expect(Set(map.values).count == map.count)
+        let folder = try TemporaryFolder()
+        let path = folder.path("diffusers.safetensors")
+        try SafetensorsWriter.write(wan.names.map { wan.tensor($0)!.renamed(map[$0]!) }, to: path)
+        let expected = try canonicalVAE(wan)
+        let found = try canonicalVAE(Checkpoint.open(path))
+        #expect(found.layout == expected.layout)
+        #expect(Set(found.tensors.keys) == Set(expected.tensors.keys))
+        for (name, tensor) in expected.tensors {
+            #expect(try content(#require(found.tensors[name])) == content(tensor), "\(name)")
+        }
+    }
+
     @Test func prefixedTrainingNamesAreStripped() throws {
         let wan = try Checkpoint.open(golden("sharded"))
         let folder = try TemporaryFolder()

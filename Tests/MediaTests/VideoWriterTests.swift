@@ -100,6 +100,17 @@ struct VideoWriterTests {
         #expect(try VideoMetadata.read(one).profile == 100)
     }
 
+    /// More threads than this machine may have: the frames' size alone says how many.
+    @Test func largeFilmsTakeMoreThreadsAndStayTheSame() throws {
+        let counts = [(256, 144, 2), (832, 480, 8), (480, 832, 8), (1280, 720, 16), (8192, 8192, 16), (0, 0, 2)]
+        for (width, height, threads) in counts {
+            #expect(VideoSettings(width: width, height: height).threadCount == threads)
+        }
+        let settings = VideoSettings(width: 832, height: 480)
+        for name in ["one.mp4", "two.mp4"] { try Film.write(to: folder.file(name), settings: settings, frameCount: 6) }
+        #expect(try PictureFile.read(folder.file("one.mp4")) == PictureFile.read(folder.file("two.mp4")))
+    }
+
     @Test func writersSideBySideDoNotDisturbEachOther() async throws {
         try Film.write(to: folder.file("alone.mp4"), frameCount: 20)
         let alone = try PictureFile.read(folder.file("alone.mp4"))

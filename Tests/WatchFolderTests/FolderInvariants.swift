@@ -1,3 +1,4 @@
+import Digests
 import FolderFixtures
 import Foundation
 import Rules

@@ -1,18 +1,31 @@
 """Making films with the Swift engine, many at once, and reading them."""
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+import hashlib
 import json
 import os
 from pathlib import Path
 import shutil
 import subprocess
-import threading
 import time
 
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Lane:
+    """Where films of one backend are made: so many at once, each with so many threads, on these GPUs in turn, from so many
+    seconds on."""
+    backend: str
+    processes: int
+    threads: int = 1
+    devices: tuple = ()
+    wait: float = 0.
+
+
 def configuration(folder, models, threads, backend='cpu'):
     """A service configuration of its own below `folder`."""
+    folder = folder / backend
     for name in ('inbox', 'outbox', 'rules', 'state'):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / 'dropreel.toml'
@@ -20,42 +33,72 @@ def configuration(folder, models, threads, backend='cpu'):
     return path
 
 
-def make(jobs, program, models, folder, processes, threads, limit=None, backend='cpu'):
-    """Runs `dropreel generate` for every job without a film; a job has id, prompt, image (or None) and settings.
-    Returns {id: error} of those that failed. Stops starting new ones after `limit` seconds."""
+def digests(models):
+    """{file name: sha256} of the weights below `models`."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(models).rglob('*.safetensors')}
+
+
+def current(folder, job, known):
+    """Whether the film of a job is there and was made from these weights (`known` of `digests`)."""
+    if find(folder, job) is None:
+        return False
+    made = log(folder, job).get('weights', [])
+    return all(known.get(w['file'], w['sha256']) == w['sha256'] for w in made)
+
+
+def make(jobs, program, models, folder, lanes, limit=None, done=None):
+    """Runs `dropreel generate` for every job without a film; a job has id, backend, prompt, image (or None) and settings.
+    `done(job)` is called from a thread for every film that is there. Returns {id: error} of those that failed. Stops
+    starting new ones after `limit` seconds."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = configuration(folder / 'service', models, threads, backend)
-    failed, begun, done, lock = {}, time.time(), [0], threading.Lock()
-    environment = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+    known, failed, begun = digests(models), {}, time.time()
+    configs = {lane.backend: configuration(folder / 'service', models, lane.threads, lane.backend) for lane in lanes}
 
-    def run(job):
+    def run(lane, number, job):
         film = folder / f"{job['id']}.mp4"
-        if film.exists() and film.with_suffix('.json').exists():
-            return
-        if limit and time.time() - begun > limit:
-            failed[job['id']] = 'not made: out of time'
-            return
-        part = folder / f"{job['id']}.part.mp4"
-        command = [str(program), 'generate', job['prompt'], '--output', str(part), '--config', str(config)]
-        for name, value in job['settings'].items():
-            command += ['--set', f'{name}={value}']
-        if job.get('image'):
-            command += ['--image', str(job['image'])]
-        result = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if result.returncode == 0:
+        if not current(folder, job, known):
+            if limit and time.time() - begun > limit:
+                failed[job['id']] = 'not made: out of time'
+                return
+            part = folder / f"{job['id']}.part.mp4"
+            command = [str(program), 'generate', job['prompt'], '--output', str(part), '--config', str(configs[lane.backend])]
+            for name, value in job['settings'].items():
+                command += ['--set', f'{name}={value}']
+            if job.get('image'):
+                command += ['--image', str(job['image'])]
+            environment = dict(os.environ, OPENBLAS_NUM_THREADS=str(lane.threads), OMP_NUM_THREADS=str(lane.threads))
+            if lane.devices:
+                environment['CUDA_VISIBLE_DEVICES'] = str(lane.devices[number % len(lane.devices)])
+            result = subprocess.run(command, capture_output=True, text=True, env=environment)
+            if result.returncode != 0:
+                failed[job['id']] = f'exit {result.returncode}: ' + result.stderr.strip()[-300:]
+                return
             part.with_suffix('.json').replace(film.with_suffix('.json'))
             part.replace(film)
-        else:
-            failed[job['id']] = f'exit {result.returncode}: ' + result.stderr.strip()[-300:]
-        with lock:
-            done[0] += 1
-            if done[0] % 25 == 0:
-                print(f'{done[0]} films, {time.time() - begun:.0f} s', flush=True)
+        if done:
+            done(job)
 
-    with ThreadPoolExecutor(processes) as pool:
-        list(pool.map(run, jobs))
+    def all_of(lane):
+        own = [j for j in jobs if j['backend'] == lane.backend]
+        time.sleep(lane.wait)
+        if lane.devices and own:  # alone: it may have to compile what the others find ready
+            _guarded(failed, own[0], run, lane, 0, own.pop(0))
+        with ThreadPoolExecutor(lane.processes) as pool:
+            for number, job in enumerate(own):
+                pool.submit(_guarded, failed, job, run, lane, number, job)
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for lane in lanes:
+            pool.submit(all_of, lane)
     return failed
+
+
+def _guarded(failed, job, call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as error:  # one film's trouble is not the others'
+        failed[job['id']] = f'{type(error).__name__}: {error}'
 
 
 def log(folder, job):
@@ -79,7 +122,7 @@ def read(path):
     if shutil.which('ffmpeg'):
         probe = subprocess.run(['ffprobe', '-v', 'error', '-select_streams', 'v:0', '-show_entries', 'stream=width,height', '-of', 'csv=p=0', str(path)],
                                capture_output=True, text=True, check=True).stdout.strip().split(',')
-        raw = subprocess.run(['ffmpeg', '-v', 'error', '-i', str(path), '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], capture_output=True, check=True).stdout
+        raw = subprocess.run(['ffmpeg', '-v', 'error', '-threads', '1', '-i', str(path), '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], capture_output=True, check=True).stdout
         return np.frombuffer(raw, np.uint8).reshape(-1, int(probe[1]), int(probe[0]), 3)
     import cv2
     video, frames = cv2.VideoCapture(str(path)), []

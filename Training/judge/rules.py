@@ -22,8 +22,8 @@ def psnr(a, b):
 
 def flicker(film):
     """Mean change of a frame against the mean of its neighbours, in 8-bit levels."""
-    f = film.astype(np.float32)
-    return float(np.abs(f[1:-1] - (f[:-2] + f[2:]) / 2).mean())
+    f = film.astype(np.int16)
+    return float(np.abs(2 * f[1:-1] - f[:-2] - f[2:]).mean(dtype=np.float64) / 2)
 
 
 def sharpness(frames):

@@ -7,6 +7,7 @@ THINGS = ('boat', 'balloon', 'ball', 'car', 'kite', 'bird', 'fish', 'train', 'pe
 COLOURS = ('red', 'orange', 'yellow', 'green', 'turquoise', 'blue', 'purple', 'pink', 'white', 'black')
 ACTIONS = ('right', 'left', 'up', 'down', 'circle', 'bounce', 'grow', 'spin', 'behind')
 CAMERAS = ('static', 'pan left', 'pan right', 'tilt up', 'tilt down', 'push in', 'pull out')
+HARD = (1, 2, 5, 6)  # cameras that nets learn last
 WEATHERS = ('clear', 'rain', 'snow', 'fog', 'clouds', 'leaves')
 LIGHTS = ('day', 'sunset', 'night', 'lamp', 'lightning')
 STILL_CAMERAS = CAMERAS + ('orbit left', 'orbit right')
@@ -79,7 +80,7 @@ def _jitter(rng, amount):
 
 def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4, hard=0.):
     """`count` scenes of one split ('train' or 'held'). `plain`: share of static camera, clear weather, daylight each;
-    `hard`: share that gets a zooming camera, and half as many a spinning thing (what nets learn last)."""
+    `hard`: share that gets a panning or zooming camera, and half as many a spinning thing (what nets learn last)."""
     if split not in ('train', 'held'):
         raise ValueError(f'split {split!r}: train or held')
     out = []
@@ -88,7 +89,7 @@ def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4, hard=0.):
                       _pick(rng, CAMERAS, plain), _pick(rng, WEATHERS, plain), _pick(rng, LIGHTS, plain),
                       _jitter(rng, jitter))
         if hard and rng.random() < hard:
-            scene = replace(scene, camera=CAMERAS[5 + int(rng.integers(2))])
+            scene = replace(scene, camera=CAMERAS[HARD[int(rng.integers(len(HARD)))]])
         if hard and rng.random() < hard / 2:
             scene = replace(scene, action='spin')
         if scene.held == (split == 'held'):

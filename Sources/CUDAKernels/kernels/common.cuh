@@ -158,9 +158,10 @@ DEVICE void multiply_s8(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #define HAS_HOPPER 1
 
 /// A tile in shared memory whose rows are 128 bytes, chunks of 16 bytes at their place exclusive-or row % 8; begins at a
-/// multiple of 1024 bytes. `across`: bytes between parts of 64 columns, for tiles read across their rows.
-DEVICE u64 tile_descriptor(u32 address, u32 across = 16) {
-    return (u64)(address >> 4 & 0x3FFF) | (u64)(across >> 4) << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
+/// multiple of 1024 bytes. `across`: bytes between parts of 64 columns, for tiles read across their rows; `down`: between
+/// groups of 8 rows.
+DEVICE u64 tile_descriptor(u32 address, u32 across = 16, u32 down = 1024) {
+    return (u64)(address >> 4 & 0x3FFF) | (u64)(across >> 4) << 16 | (u64)(down >> 4) << 32 | 1ull << 62;
 }
 /// What was copied to shared memory becomes visible to the products of others, once all have passed a barrier.
 DEVICE void publish_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -233,6 +234,18 @@ DEVICE u32 pack_e4m3(float low, float high) {
 }
 #endif
 
+/// Where output pixels find their inputs. x `[frames, height, width, in]`, before it `history` and, before that, frames
+/// of zeros: `first` = -(zeros), counted in frames of the history and x together.
+struct Window {
+    const void *history;
+    int history_frames, frames, height, width, in;
+    int kh, kw; // taps: time outermost, width innermost
+    int stride_t, stride_h, stride_w;
+    int first, top, left; // input position of tap 0 of output 0
+    int out_height, out_width;
+};
+static_assert(sizeof(Window) == 72, "KernelArguments.swift says so, too");
+
 /// What a matrix product does with `y = x w^T` before it writes: `kind` as named below.
 struct Epilogue {
     const float *bias;   // [n] or null
@@ -254,17 +267,19 @@ template <typename TO> DEVICE TO finished(const TO *out, i64 index, int column, 
     return from_float<TO>(y);
 }
 
-/// Finishes a tile `[rows, columns]` of sums in shared memory, `stride` floats a row: element (r, c) is out[row0 + r,
-/// column0 + c] of `[m, n]`. Neighbouring threads write neighbouring columns. The caller has synchronised.
-template <typename TO>
-DEVICE void finish_tile(const float *tile, int rows, int columns, int stride, TO *out, i64 row0, int column0, i64 m,
-                        int n, const Epilogue &e) {
+/// Finishes a tile `[rows, columns]` of sums in shared memory, `stride` floats a row: element (r, c) is out[place(r),
+/// column0 + c] of `[., n]`, and nothing where `place` is negative. Neighbouring threads write neighbouring columns. The
+/// caller has synchronised.
+template <typename TO, typename PLACE>
+DEVICE void finish_placed(const float *tile, int rows, int columns, int stride, TO *out, PLACE place, int column0,
+                          int n, const Epilogue &e) {
     const int wanted = min(columns, n - column0), pairs = (wanted + 1) / 2;
 #pragma unroll 1
     for (int i = threadIdx.x; i < rows * pairs; i += blockDim.x) {
         const int r = i / pairs, c = i % pairs * 2;
-        if (row0 + r >= m) break;
-        const i64 index = (row0 + r) * n + column0 + c;
+        const i64 row = place(r);
+        if (row < 0) continue;
+        const i64 index = row * n + column0 + c;
         const float *from = tile + r * stride + c;
         const TO low = finished(out, index, column0 + c, from[0], e);
         if (c + 1 < wanted) {
@@ -280,4 +295,11 @@ DEVICE void finish_tile(const float *tile, int rows, int columns, int stride, TO
         }
         out[index] = low;
     }
+}
+/// The same with rows that follow each other from `row0`, as far as there are `m`.
+template <typename TO>
+DEVICE void finish_tile(const float *tile, int rows, int columns, int stride, TO *out, i64 row0, int column0, i64 m,
+                        int n, const Epilogue &e) {
+    finish_placed(tile, rows, columns, stride, out, [=](int r) { return row0 + r < m ? row0 + r : (i64)-1; }, column0,
+                  n, e);
 }

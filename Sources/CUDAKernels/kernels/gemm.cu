@@ -4,18 +4,6 @@
 // tensor cores (mma.sync, sm_80 and later): x and w bf16, rows 16-byte aligned, depth a multiple of 8.
 #include "common.cuh"
 
-/// Where output pixels find their inputs. x `[frames, height, width, in]`, before it `history` and, before that, frames
-/// of zeros: `first` = -(zeros), counted in frames of the history and x together.
-struct Window {
-    const void *history;
-    int history_frames, frames, height, width, in;
-    int kh, kw; // taps: time outermost, width innermost
-    int stride_t, stride_h, stride_w;
-    int first, top, left; // input position of tap 0 of output 0
-    int out_height, out_width;
-};
-static_assert(sizeof(Window) == 72, "KernelArguments.swift says so, too");
-
 // MARK: Plain
 
 /// Rows of x, `row_stride` values apart.
@@ -125,8 +113,9 @@ struct LinearSource {
     }
 };
 
-/// At most 32 taps in height and width, fewer than 2^31 values of input. Depths are asked for in steps of DEPTH.
-struct PixelSource {
+/// At most 32 taps in height and width, fewer than 2^31 values of input. Depths are asked for in steps of DEPTH. A thread
+/// copies rows STEP apart.
+template <int STEP = 32> struct PixelSource {
     const bf16 *x;
     const Window &w;
     i64 row0, m;
@@ -141,7 +130,7 @@ struct PixelSource {
         later = x - (i64)w.history_frames * plane;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const i64 row = row0 + first + 32 * i;
+            const i64 row = row0 + first + STEP * i;
             const i64 above = row / w.out_width;
             const int p = (int)(row % w.out_width) * w.stride_w + w.left;
             const int y = (int)(above % w.out_height) * w.stride_h + w.top;
@@ -269,7 +258,7 @@ DEVICE void tensor_convolution(const bf16 *x, const bf16 *w, bf16 *out, i64 m, i
                                const Window &p) {
     const int columns = (n + N - 1) / N;
     const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
-    tensor_product<N>(PixelSource{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+    tensor_product<N>(PixelSource<>{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
 }
 
 #define TENSOR_KERNEL extern "C" __global__ void __launch_bounds__(256, 2)
@@ -292,16 +281,17 @@ TENSOR_KERNEL tensor_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64
 // MARK: Hopper
 
 #ifdef HAS_HOPPER
-/// A 128 x N tile a block of two groups of four warps, each 64 x N; copies run two steps ahead of the products, which run
-/// one step ahead of their end. Blocks of the same rows are neighbours.
+constexpr int HOPPER_ROWS = 256, HOPPER_STAGES = 4;
+
+/// A 256 x N tile a block of four groups of four warps, each 64 x N; copies run two steps ahead of the products, which run
+/// one step ahead of their end. Large tiles: what a tile needs from the second-level cache is what limits it.
 ///
-/// Shared memory: 1024 + HOPPER_STAGES x (128 + N) rows of 128 bytes, begun at a multiple of 1024.
-constexpr int HOPPER_STAGES = 4;
-template <int N, int TILES, typename SOURCE>
+/// Shared memory: 1024 + HOPPER_STAGES x (256 + N) rows of 128 bytes, begun at a multiple of 1024.
+template <int N, typename SOURCE>
 DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n, int k, i64 row0, int column0,
                            const Epilogue &e) {
     extern __shared__ __align__(1024) u8 hopper_memory[];
-    constexpr int STAGE_BYTES = (TILE_ROWS + N) * 128;
+    constexpr int STAGE_BYTES = (HOPPER_ROWS + N) * 128;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = threadIdx.x / 128;
     const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
     const u32 start = shared_address(hopper_memory), skip = (1024 - (start & 1023)) & 1023, base = start + skip;
@@ -312,17 +302,18 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
         const u32 to = base + step % HOPPER_STAGES * STAGE_BYTES;
         source.advance();
 #pragma unroll
-        for (int i = 0; i < TILE_ROWS / 32; i++) {
+        for (int i = 0; i < HOPPER_ROWS / 64; i++) {
             bool valid;
-            const bf16 *from = source.chunk(i, load_row + 32 * i, depth, valid);
-            copy16_async(to + chunk_offset(load_row + 32 * i, load_chunk), from, valid);
+            const bf16 *from = source.chunk(i, load_row + 64 * i, depth, valid);
+            copy16_async(to + chunk_offset(load_row + 64 * i, load_chunk), from, valid);
         }
 #pragma unroll
-        for (int i = 0; i < N / 32; i++) {
-            const int row = load_row + 32 * i;
+        for (int i = 0; i < (N + 63) / 64; i++) {
+            const int row = load_row + 64 * i;
             const bool valid = column0 + row < n && depth < k;
-            copy16_async(to + TILE_ROWS * 128 + chunk_offset(row, load_chunk),
-                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+            if (row < N)
+                copy16_async(to + HOPPER_ROWS * 128 + chunk_offset(row, load_chunk),
+                             w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
         }
     };
 #pragma unroll
@@ -330,17 +321,19 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
         if (s < steps) load(s);
         commit_copies();
     }
-    float sum[TILES][4] = {};
+    float sum[N / 96][12][4] = {};
     for (int step = 0; step < steps; step++) {
         // All but the latest copies are there; every group has ended the products of two steps ago.
         wait_copies<HOPPER_STAGES - 3>();
         publish_copies();
         __syncthreads();
         const u32 at = base + step % HOPPER_STAGES * STAGE_BYTES;
-        const u64 a = tile_descriptor(at + group * 64 * 128), b = tile_descriptor(at + TILE_ROWS * 128);
+        const u64 a = tile_descriptor(at + group * 64 * 128), b = tile_descriptor(at + HOPPER_ROWS * 128);
         begin_products();
 #pragma unroll
-        for (int kk = 0; kk < DEPTH / 16; kk++) multiply_group(sum, a + 2 * kk, b + 2 * kk);
+        for (int kk = 0; kk < DEPTH / 16; kk++)
+#pragma unroll
+            for (int j = 0; j < N / 96; j++) multiply_group(sum[j], a + 2 * kk, b + 2 * kk + j * (96 * 128 >> 4));
         commit_products();
         if (step + HOPPER_STAGES - 2 < steps) load(step + HOPPER_STAGES - 2);
         commit_copies();
@@ -351,18 +344,26 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
     __syncthreads();
     float *tile = (float *)(hopper_memory + skip);
 #pragma unroll
-    for (int j = 0; j < TILES; j++)
+    for (int j = 0; j < N / 8; j++)
 #pragma unroll
         for (int v = 0; v < 4; v++)
-            tile[(warp * 16 + lane / 4 + v / 2 * 8) * (N + 4) + 8 * j + lane % 4 * 2 + v % 2] = sum[j][v];
+            tile[(warp * 16 + lane / 4 + v / 2 * 8) * (N + 4) + 8 * j + lane % 4 * 2 + v % 2] = sum[j / 12][j % 12][v];
     __syncthreads();
-    finish_tile(tile, TILE_ROWS, N, N + 4, out, row0, column0, m, n, e);
+    finish_tile(tile, HOPPER_ROWS, N, N + 4, out, row0, column0, m, n, e);
 }
-
-extern "C" __global__ void __launch_bounds__(256, 2)
-    hopper_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
-    const int columns = (n + 95) / 96;
-    const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
-    hopper_product<96, 12>(PixelSource{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * 96, e);
+template <int N>
+DEVICE void hopper_convolution(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, const Epilogue &e,
+                               const Window &p) {
+    const int columns = (n + N - 1) / N;
+    const i64 row0 = (i64)(blockIdx.x / columns) * HOPPER_ROWS;
+    hopper_product<N>(PixelSource<64>{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+}
+#define HOPPER_KERNEL extern "C" __global__ void __launch_bounds__(512, 1)
+HOPPER_KERNEL hopper_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
+    hopper_convolution<96>(x, w, out, m, n, k, e, p);
+}
+HOPPER_KERNEL hopper_convolution_192(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+                                     Window p) {
+    hopper_convolution<192>(x, w, out, m, n, k, e, p);
 }
 #endif

@@ -136,6 +136,52 @@ KERNEL rms_norm_wide_20(const bf16 *x, const float *weight, bf16 *out, int rows,
     rms_norm_wide<20>(x, weight, out, rows, dim, epsilon);
 }
 
+/// The same in place, then the rotation of `rotate`: the norm's result is rounded between them, as if it had been stored.
+template <int STEPS>
+DEVICE void rms_norm_rotate_wide(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
+                                 float epsilon) {
+    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    bf16 *from = x + (i64)row * dim;
+    float v[STEPS][8];
+    float squares = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            unpack8(*(const uint4 *)(from + at), v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
+        }
+    }
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            float w[8], turn[8], y[8];
+            load8(weight + at, w);
+            load8(table + ((i64)row * half + at / 2 % half) * 2, turn);
+#pragma unroll
+            for (int i = 0; i < 8; i++) y[i] = rounded<bf16>(v[s][i] * (factor * w[i]));
+#pragma unroll
+            for (int i = 0; i < 8; i += 2) {
+                v[s][i] = y[i] * turn[i] - y[i + 1] * turn[i + 1];
+                v[s][i + 1] = y[i] * turn[i + 1] + y[i + 1] * turn[i];
+            }
+            *(uint4 *)(from + at) = pack8(v[s]);
+        }
+    }
+}
+KERNEL rms_norm_rotate_wide_8(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
+                              float epsilon) {
+    rms_norm_rotate_wide<8>(x, weight, table, rows, dim, half, epsilon);
+}
+KERNEL rms_norm_rotate_wide_20(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
+                               float epsilon) {
+    rms_norm_rotate_wide<20>(x, weight, table, rows, dim, half, epsilon);
+}
+
 /// One block a row: x / sqrt(mean(x^2) + epsilon) * weight. In place is allowed.
 template <typename T> DEVICE void rms_norm(const T *x, const float *weight, T *out, int dim, float epsilon) {
     __shared__ float shared[33];

@@ -80,26 +80,56 @@ KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int
     const i64 at = (i64)head * gridDim.x + blockIdx.x;
     for (int c = tid; c < dim; c += blockDim.x) q[c] = queries[at * dim + c];
     __syncthreads();
-    for (int b = tid / 32; b < key_blocks; b += blockDim.x / 32) {
-        const double *k = keys + ((i64)head * key_blocks + b) * dim;
-        double dot = 0;
-        for (int c = lane; c < dim; c += 32) dot += q[c] * k[c];
-        for (int n = 16; n > 0; n /= 2) dot += __shfl_xor_sync(0xFFFFFFFFu, dot, n);
-        if (lane == 0) {
-            // Unsigned integers in the order of the numbers; -0 as 0.
-            const u64 bits = (u64)__double_as_longlong(dot + 0.0);
-            order[b] = bits >> 63 ? ~bits : bits | 1ull << 63;
-        }
+    // Four key blocks a warp at once.
+    for (int b0 = tid / 32 * 4; b0 < key_blocks; b0 += blockDim.x / 32 * 4) {
+        const double *k = keys + ((i64)head * key_blocks + b0) * dim;
+        const int count = min(4, key_blocks - b0);
+        double dot[4] = {};
+        for (int c = lane; c < dim; c += 32)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (i < count) dot[i] += q[c] * k[i * dim + c];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            for (int n = 16; n > 0; n /= 2) dot[i] += __shfl_xor_sync(0xFFFFFFFFu, dot[i], n);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (lane == i && i < count) {
+                // Unsigned integers in the order of the numbers; -0 as 0.
+                const u64 bits = (u64)__double_as_longlong(dot[i] + 0.0);
+                order[b0 + i] = bits >> 63 ? ~bits : bits | 1ull << 63;
+            }
     }
-    __syncthreads();
-    // The selected-th greatest, bit by bit.
+    // The selected-th greatest, 8 bits at a time: how many of those that agree so far have each value of the next 8.
+    __shared__ int bins[256];
+    __shared__ int found[3]; // those 8 bits, how many are above, how many agree
     u64 threshold = 0;
-    for (int bit = 63; bit >= 0; bit--) {
-        const u64 candidate = threshold | 1ull << bit;
-        int count = 0;
-        for (int base = 0; base < key_blocks; base += blockDim.x)
-            count += __syncthreads_count(base + tid < key_blocks && order[base + tid] >= candidate);
-        if (count >= selected) threshold = candidate;
+    int wanted = selected;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        bins[tid] = 0;
+        __syncthreads();
+        for (int b = tid; b < key_blocks; b += blockDim.x)
+            if (shift == 56 || order[b] >> (shift + 8) == threshold >> (shift + 8))
+                atomicAdd(&bins[order[b] >> shift & 255], 1);
+        __syncthreads();
+        if (tid < 32) {
+            int own = 0, above = 0;
+            for (int i = 0; i < 8; i++) own += bins[8 * lane + i];
+            for (int n = 0; n < 32; n++) {
+                const int other = __shfl_sync(0xFFFFFFFFu, own, n);
+                if (n > lane) above += other;
+            }
+            if (above < wanted && above + own >= wanted) {
+                int digit = 8 * lane + 7;
+                while (above + bins[digit] < wanted) above += bins[digit--];
+                found[0] = digit, found[1] = above, found[2] = bins[digit];
+            }
+        }
+        __syncthreads();
+        threshold |= (u64)found[0] << shift;
+        wanted -= found[1];
+        if (found[2] == wanted) break; // all that agree are among the selected
+        __syncthreads();
     }
     int above = 0;
     for (int base = 0; base < key_blocks; base += blockDim.x)

@@ -26,12 +26,15 @@ extension Transformer {
         backend.linear(normed, weights.query, into: flatQuery, .none)
         backend.linear(normed, weights.key, into: flatKey, .none)
         backend.linear(normed, weights.value, into: value.reshaped(stream.shape), .none)
-        backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
-        backend.rmsNorm(flatKey, weight: weights.keyNorm, epsilon: epsilon, into: flatKey)
-        try observe?(.normedQuery(layer), query)
-        backend.rotate(query, table: workspace.rotary)
-        backend.rotate(key, table: workspace.rotary)
-        try observe?(.rotatedQuery(layer), query)
+        if let observe {
+            backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
+            try observe(.normedQuery(layer), query)
+            backend.rotate(query, table: workspace.rotary)
+            try observe(.rotatedQuery(layer), query)
+        } else {
+            backend.rmsNormRotated(query, weight: weights.queryNorm, epsilon: epsilon, table: workspace.rotary)
+        }
+        backend.rmsNormRotated(key, weight: weights.keyNorm, epsilon: epsilon, table: workspace.rotary)
         let output = normed.reshaped(query.shape)
         switch attention {
         case .dense:

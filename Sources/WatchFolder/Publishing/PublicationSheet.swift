@@ -1,3 +1,4 @@
+import Digests
 import Foundation
 
 /// `publication.json` in staging: enough to finish a publication that was cut off when the ledger is lost.

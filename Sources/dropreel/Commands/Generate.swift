@@ -1,4 +1,5 @@
 import ArgumentParser
+import Digests
 import Foundation
 import Generation
 import Media
@@ -90,7 +91,7 @@ struct Generate: ParsableCommand {
             bar.finish()
             try order.verify(film: output, request: request)
             var log = try result.report.fields()
-            log["output"] = .object(["sha256": .string(try WatchFolder.Digest.ofFile(output))])
+            log["output"] = .object(["sha256": .string(try Digest.ofFile(output))])
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
             let path = URL(fileURLWithPath: output).deletingPathExtension().appendingPathExtension("json")

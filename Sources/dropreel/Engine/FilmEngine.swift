@@ -1,3 +1,4 @@
+import Digests
 import Foundation
 import Generation
 import Media
@@ -54,11 +55,11 @@ final class FilmEngine: VideoGenerating {
             if order.settings.contactSheet.value {
                 let picture = try ContactSheet.make(film: staging.film.path, frameCount: request.frameCount)
                 try PosterWriter.write(picture, to: staging.sheet.path, quality: 85)
-                sheet = try WatchFolder.Digest.ofFile(staging.sheet.path)
+                sheet = try Digest.ofFile(staging.sheet.path)
             }
             return RenderOutcome(
-                filmSHA256: try WatchFolder.Digest.ofFile(staging.film.path),
-                posterSHA256: try WatchFolder.Digest.ofFile(staging.poster.path),
+                filmSHA256: try Digest.ofFile(staging.film.path),
+                posterSHA256: try Digest.ofFile(staging.poster.path),
                 sheetSHA256: sheet, report: try result.report.fields().merging(order.markFields()) { $1 })
         } catch {
             throw Self.serviceError(recorder?.fault ?? error)

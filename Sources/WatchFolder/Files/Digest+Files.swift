@@ -1,30 +1,7 @@
-import CSystem
+import Digests
 import Foundation
 
-/// SHA-256, as lower-case hexadecimal.
-public struct Digest {
-    private var state = dropreel_sha256()
-
-    public init() { dropreel_sha256_start(&state) }
-
-    public mutating func add(_ bytes: UnsafeRawBufferPointer) {
-        dropreel_sha256_add(&state, bytes.baseAddress, bytes.count)
-    }
-
-    /// The digest of everything added; the value is used up.
-    public mutating func finish() -> String {
-        var bytes = [UInt8](repeating: 0, count: 32)
-        dropreel_sha256_finish(&state, &bytes)
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-
-    public static func of(_ bytes: some ContiguousBytes) -> String {
-        var digest = Digest()
-        bytes.withUnsafeBytes { digest.add($0) }
-        return digest.finish()
-    }
-
+extension Digest {
     /// - Throws: `ServiceError` of code `storage` when the file cannot be read.
     public static func ofFile(_ path: String) throws -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
@@ -43,7 +20,7 @@ public struct Digest {
                 if errno == EINTR { continue }
                 throw ServiceError.system("read", "file", errno: errno)
             }
-            if count == 0 { return digest.finish() }
+            if count == 0 { return digest.hexadecimal }
             digest.add(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }

@@ -1,24 +1,5 @@
-import CSystem
+import Digests
 import Foundation
-
-/// A running SHA-256.
-public struct Digest {
-    private var hash = dropreel_sha256()
-
-    public init() { dropreel_sha256_start(&hash) }
-
-    public mutating func add(_ bytes: UnsafeRawBufferPointer) {
-        dropreel_sha256_add(&hash, bytes.baseAddress, bytes.count)
-    }
-
-    /// Lower-case hexadecimal of what was added so far.
-    public var hexadecimal: String {
-        var copy = hash
-        var digest = [UInt8](repeating: 0, count: 32)
-        dropreel_sha256_finish(&copy, &digest)
-        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
-}
 
 /// SHA-256 of files, kept for as long as path, size and modification time stand.
 ///
