@@ -13,9 +13,11 @@ extension GPUBenchmark {
         let gate = try random([dim], .f32)
         let unit = 2.0 * Double(tokens) * Double(dim)
         var rows: [Row] = []
-        for precision in [LinearPrecision.stored, .int8] {
+        for precision in Set([LinearPrecision.stored, .int8, backend.quantizedPrecision]).sorted(by: {
+            $0.rawValue > $1.rawValue
+        }) {
             let (square, up) = (try layer(dim, dim, precision), try layer(hidden, dim, precision))
-            let (down, name) = (try layer(dim, hidden, precision), precision == .int8 ? "int8" : "bf16")
+            let (down, name) = (try layer(dim, hidden, precision), precision == .stored ? "bf16" : precision.rawValue)
             rows += [
                 try time("linear \(name) 1536 -> 1536", operations: unit * Double(dim)) {
                     backend.linear(x, square, into: y, .none)

@@ -14,6 +14,12 @@ extension CUDABackend {
             let quantized = output * ((input + 127) / 128 * 128) + blocks * 4
             let bias = hasBias ? output * 4 : 0
             let narrowBias = hasBias && activationType == .bf16 && products != nil ? output * 2 : 0
+            if precision == .int8 || precision == .fp8, suitsRows8(output: output, input: input) {
+                let making = stored == .bf16 ? 0 : stored == .f32 ? 2 : stored == .i8 ? 3 : 4
+                return LayerFootprint(
+                    held: count + output * 4 + bias + narrowBias,
+                    making: count * 2 + making * count + (stored == .i8 ? blocks * 4 : 0))
+            }
             switch (stored, precision) {
             case (.i8, .float): return LayerFootprint(held: count * own + bias + narrowBias, making: count + blocks * 4)
             case (.i8, _): return LayerFootprint(held: quantized + bias)
@@ -43,6 +49,9 @@ extension CUDABackend {
         switch operation {
         case .linear(let rows, let input, let output, let precision, let isGated):
             let (blocks, stride) = ((rows + 127) / 128 * ((input + 127) / 128), (input + 127) / 128 * 128)
+            if precision == .int8 || precision == .fp8, suitsRows8(output: output, input: input) {
+                return rows * input + rows * 4 + (isGated ? output * 6 : 0)
+            }
             if precision == .int8 { return rows * stride + blocks * 4 }
             return isGated && products != nil && activationType == .bf16 ? rows * output * own : 0
         case .attention(let queries, let keys, let heads, let dim):

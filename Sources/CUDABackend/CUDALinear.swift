@@ -9,6 +9,8 @@ final class CUDALinear: Linear, @unchecked Sendable {
         case dense(Tensor)
         /// i8 `[out, stride]`, stride a multiple of 128; scale f32 `[ceil(out / 128), stride / 128]`.
         case int8(codes: Tensor, scale: Tensor, stride: Int)
+        /// e4m3 codes, u8 `[out, in]`; scale f32 `[out]`.
+        case rows8(codes: Tensor, scale: Tensor)
     }
 
     let inputSize: Int
@@ -37,7 +39,7 @@ final class CUDALinear: Linear, @unchecked Sendable {
         let own =
             switch weights {
             case .dense(let weight): weight.byteCount
-            case .int8(let codes, let scale, _): codes.byteCount + scale.byteCount
+            case .int8(let codes, let scale, _), .rows8(let codes, let scale): codes.byteCount + scale.byteCount
             }
         return own + (bias?.byteCount ?? 0) + (narrowBias?.byteCount ?? 0) + lock.withLock { exact?.byteCount ?? 0 }
     }
@@ -46,7 +48,7 @@ final class CUDALinear: Linear, @unchecked Sendable {
         let own: [Tensor] =
             switch weights {
             case .dense(let weight): [weight]
-            case .int8(let codes, let scale, _): [codes, scale]
+            case .int8(let codes, let scale, _), .rows8(let codes, let scale): [codes, scale]
             }
         return own + [bias, narrowBias].compactMap { $0 }
     }
@@ -58,6 +60,7 @@ final class CUDALinear: Linear, @unchecked Sendable {
             switch weights {
             case .dense: .dense(rest.removeFirst())
             case .int8(_, _, let stride): .int8(codes: rest.removeFirst(), scale: rest.removeFirst(), stride: stride)
+            case .rows8: .rows8(codes: rest.removeFirst(), scale: rest.removeFirst())
             }
         return CUDALinear(
             size: (outputSize, inputSize), precision: precision, weights: replaced,

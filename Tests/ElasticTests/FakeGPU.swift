@@ -100,11 +100,9 @@ final class ZeroWeights {
 final class CountingSink: FrameSink {
     private(set) var count = 0
     private(set) var isFinished = false
-    private(set) var digest = Generation.Digest()
 
     func append(_ frames: [UInt8], count: Int) throws {
         self.count += count
-        frames.withUnsafeBytes { digest.add($0) }
     }
 
     func finish() throws { isFinished = true }

@@ -125,6 +125,9 @@ public final class CountingBackend: Backend, @unchecked Sendable {
     public func gather(_ table: Tensor, ids: Tensor, into output: Tensor) {
         inner.gather(table, ids: ids, into: output)
     }
+    public func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor) {
+        inner.gatherColumns(table, ids: ids, into: output)
+    }
     public func add(_ y: Tensor, to x: Tensor) { inner.add(y, to: x) }
     public func multiply(_ x: Tensor, by y: Tensor) { inner.multiply(x, by: y) }
     public func addGated(_ y: Tensor, gate: Tensor, to x: Tensor) { inner.addGated(y, gate: gate, to: x) }

@@ -44,8 +44,8 @@ public final class TextEncoder: Sendable {
         configuration: TextEncoderConfiguration, tokenCount: Int, activation: DType
     ) -> Int {
         let rows =
-            tokenCount * (2 * configuration.dim + 4 * configuration.attentionDim + 2 * configuration.feedForwardDim)
-        return rows * activation.byteCount + tokenCount * tokenCount * (8 * configuration.headCount + 4)
+            tokenCount * (4 * configuration.dim + 4 * configuration.attentionDim + 2 * configuration.feedForwardDim)
+        return rows * activation.byteCount + tokenCount * tokenCount * (4 * configuration.headCount + 4)
     }
 
     /// Ids of the true tokens (including the closing `</s>`) -> `[ids.count, dim]`; the rows beyond are zero.
@@ -56,8 +56,7 @@ public final class TextEncoder: Sendable {
         _ ids: [Int32], observe: ((TextEncoderStage, Tensor) throws -> Void)? = nil
     ) throws -> [Float] {
         guard !ids.isEmpty else { return [] }
-        let stream = try backend.allocate([ids.count, configuration.dim], backend.activationType)
-        backend.write(try rows(ids), into: stream)
+        let stream = try backend.upload(rows(ids), as: backend.activationType)
         try observe?(.embedding, stream)
         let workspace = try TextEncoderWorkspace(configuration, tokenCount: ids.count, backend)
         let window = blocks.isResident ? nil : try BlockWindow([blocks], size: Self.windowSize, backend: backend)
@@ -66,7 +65,14 @@ public final class TextEncoder: Sendable {
             try observe?(.block(layer), stream)
         }
         backend.rmsNorm(stream, weight: finalNorm, epsilon: configuration.epsilon, into: workspace.normed)
-        let rows = backend.download(workspace.normed)
+        let rows: [Float]
+        if workspace.normed.dtype == .f32 {
+            rows = backend.download(workspace.normed)
+        } else {
+            let wide = try backend.allocate(workspace.normed.shape, .f32)
+            backend.convert(workspace.normed, into: wide)
+            rows = backend.download(wide)
+        }
         try backend.check()
         return rows
     }
@@ -85,14 +91,9 @@ public final class TextEncoder: Sendable {
         let heads = [stream.shape[0], configuration.headCount, configuration.headDim]
         backend.rmsNorm(stream, weight: block.attentionNorm, epsilon: configuration.epsilon, into: normed)
         try observe?(.attentionNorm(layer), normed)
-        backend.linear(normed, block.query, into: workspace.query, .none)
-        backend.linear(normed, block.key, into: workspace.key, .none)
-        backend.linear(normed, block.value, into: workspace.value, .none)
-        backend.gather(block.positionBias, ids: workspace.buckets, into: workspace.biasByPair)
-        backend.permute(
-            workspace.biasByPair, axes: [1, 0],
-            into: workspace.bias.reshaped(
-                [configuration.headCount, heads[0] * heads[0]]))
+        backend.linear(
+            normed, [block.query, block.key, block.value], into: [workspace.query, workspace.key, workspace.value])
+        backend.gatherColumns(block.positionBias, ids: workspace.buckets, into: workspace.bias)
         backend.attention(
             q: workspace.query.reshaped(heads), k: workspace.key.reshaped(heads), v: workspace.value.reshaped(heads),
             scale: 1, bias: workspace.bias, into: workspace.attended.reshaped(heads))
@@ -105,15 +106,22 @@ public final class TextEncoder: Sendable {
         backend.linear(workspace.hidden, block.feedForwardOutput, into: stream, .accumulate)
     }
 
-    private func rows(_ ids: [Int32]) throws -> [Float] {
-        return try ids.flatMap { id in
+    /// Rows of the embedding table as stored, `[ids.count, dim]`.
+    private func rows(_ ids: [Int32]) throws -> HostTensor {
+        let width = configuration.dim * embedding.dtype.byteCount
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(ids.count * width)
+        for id in ids {
             guard id >= 0, Int(id) < configuration.vocabularySize else {
                 throw WanError(
                     code: "token", message: "token \(id) is outside the vocabulary of \(configuration.vocabularySize)",
                     hint: "the tokenizer does not belong to this text encoder")
             }
-            return embedding.copiedRows(Int(id)..<Int(id) + 1).floats()
+            bytes.append(
+                contentsOf: UnsafeRawBufferPointer(rebasing: embedding.bytes[Int(id) * width..<(Int(id) + 1) * width]))
         }
+        return HostTensor(
+            name: embedding.name, shape: [ids.count, configuration.dim], dtype: embedding.dtype, copying: bytes)
     }
 }
 

@@ -70,8 +70,7 @@ struct TextEncoderWorkspace {
     let hidden: Tensor
     /// i32 `[tokens * tokens]`: the bucket of each (query, key).
     let buckets: Tensor
-    /// f32 `[tokens * tokens, heads]`, then `[heads, tokens, tokens]`.
-    let biasByPair: Tensor
+    /// f32 `[heads, tokens, tokens]`.
     let bias: Tensor
 
     init(_ configuration: TextEncoderConfiguration, tokenCount n: Int, _ backend: any Backend) throws {
@@ -84,7 +83,6 @@ struct TextEncoderWorkspace {
         gate = try backend.allocate([n, configuration.feedForwardDim], type)
         hidden = try backend.allocate([n, configuration.feedForwardDim], type)
         buckets = try backend.allocate([n * n], .i32)
-        biasByPair = try backend.allocate([n * n, configuration.headCount], .f32)
         bias = try backend.allocate([configuration.headCount, n, n], .f32)
         let byDistance = (1 - n..<n).map {
             Int32(

@@ -10,7 +10,8 @@ public final class Transformer: Sendable {
     let weights: TransformerWeights
 
     /// - Parameters:
-    ///   - precision: what the linear layers of the blocks compute in (the others run as stored).
+    ///   - precision: what the linear layers of the blocks compute in (the others run as stored); int8 stands for what the
+    ///     backend prefers of eight bits.
     ///   - place: where the blocks are; from the host's memory they come through a `TransformerWindow`.
     ///   - onBlock: called after each block is read; an error it throws ends the loading.
     /// - Throws: `WanError` for tensors that are missing or of another shape; `BackendError`.
@@ -20,6 +21,7 @@ public final class Transformer: Sendable {
     ) throws {
         self.configuration = configuration
         backend = reader.backend
+        let precision = precision == .int8 ? backend.quantizedPrecision : precision
         weights = try TransformerWeights(reader, configuration, precision: precision, blocks: place, onBlock: onBlock)
         try backend.check()
     }
@@ -61,9 +63,8 @@ public final class Transformer: Sendable {
     /// Sets the image channels `[conditionChannels, F, H, W]` (4 of mask, 16 of latents); valid for all steps of a job.
     public func setCondition(_ condition: [Float], in workspace: TransformerWorkspace) {
         precondition(condition.count == configuration.conditionChannels * workspace.geometry.latentCount / 16)
-        Patches.pack(
-            condition, geometry: workspace.geometry, firstChannel: LatentGeometry.channels,
-            width: configuration.patchInputSize, into: &workspace.hostPatches)
+        backend.write(
+            condition, into: workspace.planes.rows(LatentGeometry.channels..<configuration.inputChannels))
     }
 
     /// One call of the network.
@@ -84,10 +85,8 @@ public final class Transformer: Sendable {
         observe: ((TransformerStage, Tensor) throws -> Void)? = nil
     ) throws -> [Float] {
         precondition(latents.count == workspace.geometry.latentCount, "latents do not fit the workspace")
-        Patches.pack(
-            latents, geometry: workspace.geometry, firstChannel: 0, width: configuration.patchInputSize,
-            into: &workspace.hostPatches)
-        backend.write(workspace.hostPatches, into: workspace.patches)
+        backend.write(latents, into: workspace.planes.rows(0..<LatentGeometry.channels))
+        Patches.pack(workspace.planes, geometry: workspace.geometry, into: workspace.patches, backend)
         backend.linear(workspace.patches, weights.patchEmbedding, into: workspace.stream, .none)
         try observe?(.patchEmbedding, workspace.stream)
         try embedTime(timestep, workspace, observe)
@@ -104,9 +103,10 @@ public final class Transformer: Sendable {
             into: workspace.headInput)
         backend.linear(workspace.headInput, weights.head, into: workspace.velocity, .none)
         try observe?(.head, workspace.velocity)
-        let velocity = backend.download(workspace.velocity)
+        Patches.unpack(workspace.velocity, geometry: workspace.geometry, into: workspace.velocityPlanes, backend)
+        let velocity = backend.download(workspace.velocityPlanes)
         try backend.check()
-        return Patches.unpack(velocity, geometry: workspace.geometry)
+        return velocity
     }
 
     private func block(_ layer: Int, in window: TransformerWindow?) throws -> TransformerBlock {
