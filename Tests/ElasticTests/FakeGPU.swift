@@ -2,8 +2,12 @@ import CUDABackend
 import Foundation
 import Tensors
 import TestSupport
+import Testing
 
 @testable import Generation
+
+/// Everything that uses the fake driver in this process: it has one state, so one test at a time.
+@Suite(.serialized) enum FakeGPUTests {}
 
 /// CUDA's libraries as `Tests/FakeCUDA` has them: memory is counted, calls fail as told, kernels do nothing.
 final class FakeGPU {
