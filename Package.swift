@@ -9,6 +9,8 @@ let package = Package(
         .executable(name: "dropreel-watcher", targets: ["dropreel-watcher"]),
         // Preloaded by tests into the processes that they strike.
         .library(name: "dropreel-faults", type: .dynamic, targets: ["FaultInjector"]),
+        // Stands in for CUDA's libraries in tests.
+        .library(name: "dropreel-fake-cuda", type: .dynamic, targets: ["FakeCUDA"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -138,11 +140,26 @@ var tests: [Target] {
         .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),
         test("FuzzTests", ["FuzzTargets"]),
+        // Models of random weights, small enough to run in a moment.
+        .target(
+            name: "TinyModels", dependencies: ["CPUBackend", "Checkpoints", "Generation", "Tensors", "TestSupport"],
+            path: "Tests/TinyModels"),
         test("CPUBackendTests", ["CPUBackend", "OperationChecks", "Tensors"]),
         test("CUDABackendTests", ["CUDABackend", "CUDADriver", "OperationChecks", "Tensors"]),
         test(
             "WanTests",
-            ["Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
+            [
+                "TinyModels", "Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest",
+                "Text", "Media",
+            ]),
+        // Memory plans, exhaustion and lost GPUs, over a driver that counts and fails as told.
+        .target(name: "FakeCUDA", path: "Tests/FakeCUDA"),
+        test(
+            "ElasticTests",
+            [
+                "Generation", "Wan", "Sampling", "CPUBackend", "CUDABackend", "CUDADriver", "Checkpoints", "Tensors",
+                "Media", "Text", "TinyModels",
+            ]),
         test("RulesTests", ["Rules"]),
         test("IntakeTests", ["Intake", "Digests", "CSystem"]),
         // The folder over a fake engine: fixtures, and whole processes to kill.

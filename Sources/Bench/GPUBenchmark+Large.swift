@@ -7,19 +7,21 @@ import Wan
 extension GPUBenchmark {
     /// Wan2.1-14B, one step at 480p and one at 720p.
     func large() throws -> [Row] {
-        let network = try network14B(inputChannels: 16)
-        return try [("480p", 832, 480), ("720p", 1280, 720)].flatMap { name, width, height in
-            let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
-            return try [
-                step(network, geometry, "14B \(name), one step, SLA 10 %", quantized: false),
-                step(network, geometry, "14B \(name), one step, SageSLA 10 %", quantized: true),
-            ]
+        try [LinearPrecision.stored, .int8].flatMap { precision in
+            let network = try network14B(inputChannels: 16, precision)
+            return try [("480p", 832, 480), ("720p", 1280, 720)].flatMap { name, width, height in
+                let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
+                return try [
+                    step(network, geometry, "14B \(name), one step, SLA 10 %", quantized: false),
+                    step(network, geometry, "14B \(name), one step, SageSLA 10 %", quantized: true),
+                ]
+            }
         }
     }
 
     /// Wan2.2-I2V-A14B, the loop of four steps, two an expert.
     func experts() throws -> [Row] {
-        let experts = [try network14B(inputChannels: 36), try network14B(inputChannels: 36)]
+        let experts = [try network14B(inputChannels: 36, .int8), try network14B(inputChannels: 36, .int8)]
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 1280, height: 720))
         let texts = try experts.map { try $0.prepare(text(of: $0)) }
         let workspace = try experts[0].makeWorkspace(geometry)
@@ -28,8 +30,10 @@ extension GPUBenchmark {
         let operations = operations(experts[0], geometry)
         let latents = Self.values(geometry.latentCount)
         return [
-            try measure("I2V A14B 720p, loop of 4 steps, SLA 10 %, bf16 linears, both experts resident", 4 * operations)
-            {
+            try measure(
+                "I2V A14B 720p, loop of 4 steps, SLA 10 %, \(Self.linears(of: experts[0])) linears, both experts resident",
+                4 * operations
+            ) {
                 var x = latents
                 for (expert, timestep) in [(0, Float(996)), (0, 932), (1, 852), (1, 608)] {
                     x = try experts[expert].velocity(
@@ -39,7 +43,7 @@ extension GPUBenchmark {
         ]
     }
 
-    private func network14B(inputChannels: Int) throws -> Transformer {
+    private func network14B(inputChannels: Int, _ precision: LinearPrecision) throws -> Transformer {
         let entries = TransformerLayout.entries(
             dim: 5120, inputChannels: inputChannels, feedForwardDim: 13824, layerCount: 40, textDim: 4096,
             sparseLinear: true, dtype: .bf16)
@@ -48,7 +52,7 @@ extension GPUBenchmark {
             layerCount: 40, textDim: 4096)
         return try Transformer(
             WeightReader(weights.tensors(entries), backend: backend, source: "random weights"),
-            configuration: configuration, precision: .stored)
+            configuration: configuration, precision: precision)
     }
 
     private func text(of network: Transformer) -> TextConditioning {
@@ -69,7 +73,7 @@ extension GPUBenchmark {
         let workspace = try network.makeWorkspace(geometry)
         let latents = Self.values(geometry.latentCount)
         let attention = AttentionKind.sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: quantized))
-        return try measure(name + ", bf16 linears", operations(network, geometry)) {
+        return try measure("\(name), \(Self.linears(of: network)) linears", operations(network, geometry)) {
             _ = try network.velocity(
                 latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
         }

@@ -13,9 +13,11 @@ extension GPUBenchmark {
         let gate = try random([dim], .f32)
         let unit = 2.0 * Double(tokens) * Double(dim)
         var rows: [Row] = []
-        for precision in [LinearPrecision.stored, .int8] {
+        for precision in Set([LinearPrecision.stored, .int8, backend.quantizedPrecision]).sorted(by: {
+            $0.rawValue > $1.rawValue
+        }) {
             let (square, up) = (try layer(dim, dim, precision), try layer(hidden, dim, precision))
-            let (down, name) = (try layer(dim, hidden, precision), precision == .int8 ? "int8" : "bf16")
+            let (down, name) = (try layer(dim, hidden, precision), precision == .stored ? "bf16" : precision.rawValue)
             rows += [
                 try time("linear \(name) 1536 -> 1536", operations: unit * Double(dim)) {
                     backend.linear(x, square, into: y, .none)
@@ -142,6 +144,7 @@ extension GPUBenchmark {
         body()
         backend.resetPeakMemory()
         let times = try (0..<max(5, repetitions)).map { _ in try backend.time(body) / 1000 }.sorted()
+        try backend.check()
         let median = times[times.count / 2]
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],

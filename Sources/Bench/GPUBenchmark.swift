@@ -104,7 +104,7 @@ public struct GPUBenchmark {
             for (name, attention, share) in kinds where precision == .stored || share < 1 {
                 let operations = OperationCounts.transformerStep(
                     configuration, tokens: geometry.tokenCount, textRows: textRows, attendedShare: share)
-                let linears = precision == .int8 ? "int8" : "bf16"
+                let linears = Self.linears(of: network)
                 rows.append(
                     try measure("1.3B 480p, one step, \(name), \(linears) linears", operations) {
                         _ = try network.velocity(
@@ -166,6 +166,11 @@ public struct GPUBenchmark {
         return [try measure("umT5-XXL, 512 tokens", nil) { _ = try encoder.encode(ids) }]
     }
 
+    /// What a network's linear layers compute in.
+    static func linears(of network: Transformer) -> String {
+        network.linearPrecision == .float ? "bf16" : network.linearPrecision.rawValue
+    }
+
     // MARK: Measuring
 
     func measure(_ name: String, _ operations: Double?, _ body: () throws -> Void) throws -> Row {
@@ -177,6 +182,7 @@ public struct GPUBenchmark {
             let start = ContinuousClock.now
             try body()
             backend.synchronize()
+            try backend.check()
             let elapsed = (ContinuousClock.now - start).components
             times.append(Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
         }

@@ -22,6 +22,22 @@ extension CPUBackend {
         }
     }
 
+    public func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor) {
+        let ((rows, columns), count) = (table.matrix, ids.elementCount)
+        precondition(
+            ids.dtype == .i32 && table.dtype == .f32 && output.dtype == .f32 && output.elementCount == columns * count,
+            "gather into \(output.shape)")
+        let (from, to) = (table.floats, output.floats)
+        let indices = ids.pointer.assumingMemoryBound(to: Int32.self)
+        for i in 0..<count { precondition(indices[i] >= 0 && indices[i] < rows, "row \(indices[i]) of \(rows)") }
+        pool.ranges(columns, grain: max(1, (1 << 16) / max(1, count))) {
+            for column in $0 {
+                let line = to + column * count
+                for i in 0..<count { line[i] = from[Int(indices[i]) * columns + column] }
+            }
+        }
+    }
+
     public func add(_ y: Tensor, to x: Tensor) {
         let (to, from, kernels) = (x.floats, y.floats, self.kernels)
         if y.elementCount == x.elementCount {

@@ -75,6 +75,13 @@ final class CPULinear: Linear, @unchecked Sendable {
         return own + (bias?.count ?? 0) * 4
     }
 
+    var tensors: [Tensor] { [] }
+
+    func replacing(_ tensors: [Tensor]) -> any Linear {
+        precondition(tensors.isEmpty, "a layer of the CPU has no device memory")
+        return self
+    }
+
     /// All weights `[out, in]` as panels.
     func floatPanels(_ kernels: dk_kernels) -> HostStorage {
         switch weights {

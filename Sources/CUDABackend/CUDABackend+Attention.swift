@@ -19,9 +19,10 @@ extension CUDABackend {
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
             stride: Int32(heads * dim), dim: Int32(dim), queries: Int32(queries), keys: Int32(keys),
             queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
-        if isTensor, dim == 128, bias == nil, queries > 64, keys >= 64, usesHopper {
+        if isTensor, dim == 128, bias == nil || !perQuery, queries > 64, keys >= 64, usesHopper {
             return launch(
-                .attention, "hopper_attention_128", grid: ((queries + 127) / 128, heads), threads: 256,
+                .attention, "hopper_attention_128\(bias == nil ? "" : "_bias")", grid: ((queries + 127) / 128, heads),
+                threads: 256,
                 shared: Self.hopperAttentionBytes, problem)
         }
         if isTensor {

@@ -60,11 +60,20 @@ extension CUDABackend {
             history?.isAligned(16) ?? true
         {
             if n > 48, usesHopper {
-                let width = hopperWidth(rows: m, columns: n)
+                if let tile = haloTile(layer) {
+                    let across = (Int(window.outWidth) + 15) / 16
+                    let down = (Int(window.outHeight) + 4 * tile.groups - 1) / (4 * tile.groups)
+                    return launch(
+                        .halo, "halo_convolution_\(tile.columns)_\(tile.part)_\(tile.groups)",
+                        grid: (output.shape[0] * across * down * ((n + tile.columns - 1) / tile.columns), 1),
+                        threads: 128 * tile.groups, shared: tile.sharedBytes, x, layer.weight, output, Int32(n),
+                        Int32(k), epilogue, window)
+                }
+                let (rows, width) = hopperTile(rows: m, columns: n)
                 return launch(
-                    .gemm, "hopper_convolution_\(width)", grid: ((m + 255) / 256 * ((n + width - 1) / width), 1),
-                    threads: 512, shared: 1024 + 4 * (256 + width) * 128, x, layer.weight, output, Int64(m), Int32(n),
-                    Int32(k), epilogue, window)
+                    .gemm, "hopper_convolution_\(width)", grid: ((m + rows - 1) / rows * ((n + width - 1) / width), 1),
+                    threads: 2 * rows, shared: 1024 + 4 * (rows + width) * 128, x, layer.weight, output, Int64(m),
+                    Int32(n), Int32(k), epilogue, window)
             }
             let width = n <= 32 ? 32 : 96
             return launch(
@@ -77,13 +86,38 @@ extension CUDABackend {
             layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
     }
 
-    /// Columns of a tile: wide ones read less a product, but must be enough to keep the GPU busy.
-    private func hopperWidth(rows: Int, columns: Int) -> Int {
-        func cost(_ width: Int) -> Int {
-            let tiles = (rows + 255) / 256 * ((columns + width - 1) / width)
-            return (tiles + device.multiprocessors - 1) / device.multiprocessors * (256 + width)
+    /// What a block of the kernel that reads each input once takes: columns of the output, channels of the input at a time,
+    /// groups of 8 x 8 pixels.
+    private struct HaloTile {
+        let columns: Int
+        let part: Int
+        let groups: Int
+
+        /// Two inputs of 18 pixels in width and four places for weights, or the finished tile over them.
+        var sharedBytes: Int {
+            let halo = (18 * (4 * groups + 2) * 128 + 1023) / 1024 * 1024
+            return 1024 + max(2 * halo + 4 * columns * 128, 64 * groups * (columns + 4) * 4)
         }
-        return columns % 192 == 0 && cost(192) <= cost(96) ? 192 : 96
+    }
+
+    /// nil where that kernel does not suit: it is for 3 x 3 pixels around each, 48 or 64 channels at a time.
+    private func haloTile(_ layer: CUDAConvolution) -> HaloTile? {
+        let (g, input) = (layer.geometry, layer.inputChannels)
+        guard fastPaths.contains(.halo), (layer.kernel.h, layer.kernel.w) == (3, 3), g == .same(1),
+            input % 64 == 0 || input % 48 == 0
+        else { return nil }
+        let isWide = layer.outputChannels % 192 == 0
+        return HaloTile(columns: isWide ? 192 : 96, part: input % 64 == 0 ? 64 : 48, groups: isWide ? 4 : 2)
+    }
+
+    /// Rows and columns of a tile: large ones read less a product, but must be enough to keep the GPU busy.
+    private func hopperTile(rows: Int, columns: Int) -> (rows: Int, columns: Int) {
+        func cost(_ height: Int, _ width: Int) -> Int {
+            let tiles = (rows + height - 1) / height * ((columns + width - 1) / width)
+            let atOnce = device.multiprocessors * (256 / height)
+            return (tiles + atOnce - 1) / atOnce * (height + width) * (256 / height)
+        }
+        return columns % 192 == 0 && cost(256, 192) <= cost(128, 96) ? (256, 192) : (128, 96)
     }
 
     private func window(of layer: CUDAConvolution, _ x: Tensor, _ history: Tensor?, _ output: Tensor) -> KernelWindow {

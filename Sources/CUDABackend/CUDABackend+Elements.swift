@@ -9,6 +9,17 @@ extension CUDABackend {
             Int64(ids.elementCount), Int32(dim), Int32(vocabulary))
     }
 
+    public func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor) {
+        let ((rows, columns), count) = (table.matrix, ids.elementCount)
+        precondition(
+            ids.dtype == .i32 && table.dtype == .f32 && output.dtype == .f32 && output.elementCount == columns * count,
+            "gather into \(output.shape)")
+        precondition(output.elementCount < 1 << 32, "gather into \(output.shape)")
+        launchElements(
+            .elements, "gather_columns_f32", count: output.elementCount, table, ids, output, Int64(count),
+            Int32(columns), Int32(rows))
+    }
+
     public func add(_ y: Tensor, to x: Tensor) {
         precondition(
             y.elementCount == x.elementCount || y.elementCount == x.matrix.columns, "add \(y.shape) to \(x.shape)")

@@ -3,10 +3,12 @@ import Tensors
 extension CUDABackend {
     public func makeLinear(_ weights: LinearWeights, precision: LinearPrecision) throws -> any Linear {
         let size = weights.size
+        if precision == .fp8, let layer = try makeRows8(weights) { return layer }
+        let precision = precision == .fp8 ? .int8 : precision
         switch (weights, precision) {
         case (.dense(let weight, let bias), .int8):
             let values = try upload(weight.reshaped([size.output, size.input]), as: .f32)
-            let (codes, scale, stride) = try quantized(values)
+            let (codes, scale, stride) = quantized(values)
             return CUDALinear(
                 size: size, precision: .int8, weights: .int8(codes: codes, scale: scale, stride: stride),
                 bias: try uploaded(bias), source: nil)
@@ -50,19 +52,19 @@ extension CUDABackend {
         }
     }
 
-    private func uploaded(_ bias: HostTensor?) throws -> Tensor? { try bias.map { try upload($0, as: .f32) } }
+    func uploaded(_ bias: HostTensor?) throws -> Tensor? { try bias.map { try upload($0, as: .f32) } }
 
-    private func narrowed(_ bias: HostTensor?) throws -> Tensor? {
+    func narrowed(_ bias: HostTensor?) throws -> Tensor? {
         guard activationType == .bf16, products != nil else { return nil }
         return try bias.map { try upload($0, as: .bf16) }
     }
 
     /// Codes `[rows, stride]` and scales of x `[rows, columns]`, in blocks of 128 x 128.
-    private func quantized(_ x: Tensor) throws -> (codes: Tensor, scale: Tensor, stride: Int) {
+    private func quantized(_ x: Tensor) -> (codes: Tensor, scale: Tensor, stride: Int) {
         let (rows, columns) = x.matrix
         let blocks = ((rows + 127) / 128, (columns + 127) / 128)
-        let codes = try allocate([rows, blocks.1 * 128], .i8)
-        let scale = try allocate([blocks.0, blocks.1], .f32)
+        let codes = scratch([rows, blocks.1 * 128], .i8)
+        let scale = scratch([blocks.0, blocks.1], .f32)
         launch(
             .int8, "quantize_\(x.dtype)", grid: (blocks.1, blocks.0), threads: 256, x, codes, scale, Int32(rows),
             Int32(columns), Int32(blocks.1 * 128))
@@ -81,15 +83,35 @@ extension CUDABackend {
         finish.bias = layer.bias.address
         switch layer.weights {
         case .int8(let codes, let scale, let stride):
-            let input = must { try quantized(x) }
+            let input = quantized(x)
             finish.roundsFirst = activationType == .bf16 ? 1 : 0
             launch(
                 .int8, "int8_linear_\(output.dtype)", grid: ((m + 127) / 128 * ((n + 127) / 128), 1), threads: 256,
                 shared: 128 * 132 * 4, input.codes, input.scale, codes, scale, output, Int64(m), Int32(n),
                 Int32(stride), finish)
+        case .rows8:
+            multiplyRows8(rows8(x), layer, into: output, epilogue, finish)
         case .dense(let stored):
             if multiply(x, stored, layer.narrowBias, hasBias: layer.bias != nil, into: output, epilogue) { return }
             product(x, x.dtype == .f32 ? layer.exactWeight(stored, self) : stored, into: output, finish)
+        }
+    }
+
+    public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
+        precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")
+        // Codes of the input are made once.
+        var codes: Rows8?
+        for (layer, output) in zip(layers, outputs) {
+            guard let layer = layer as? CUDALinear, case .rows8 = layer.weights, x.elementCount > 0 else {
+                linear(x, layer, into: output, .none)
+                continue
+            }
+            precondition(
+                x.matrix.columns == layer.inputSize && output.matrix == (x.matrix.rows, layer.outputSize),
+                "linear \(layer.inputSize) -> \(layer.outputSize): \(x.shape) -> \(output.shape)")
+            let input = codes ?? rows8(x)
+            codes = input
+            multiplyRows8(input, layer, into: output, .none, KernelEpilogue(bias: layer.bias.address))
         }
     }
 
@@ -107,7 +129,7 @@ extension CUDABackend {
             threads: 256, x, w, output, Int64(m), Int32(n), Int32(k), epilogue)
     }
 
-    private func kernelEpilogue(_ epilogue: Epilogue, rows: Int, output: Tensor) -> KernelEpilogue {
+    func kernelEpilogue(_ epilogue: Epilogue, rows: Int, output: Tensor) -> KernelEpilogue {
         let n = output.matrix.columns
         switch epilogue {
         case .none: return KernelEpilogue()

@@ -9,11 +9,11 @@ extension CUDABackend {
             guard !overflow else { throw BackendError.outOfMemory(requested: .max) }
             byteCount = product
         }
+        try check()
         do {
             return Tensor(buffer: try CUDABuffer(stream: stream, byteCount: byteCount), shape: shape, dtype: dtype)
-        } catch let error as CUDAError {
-            throw error.code == .outOfMemory
-                ? BackendError.outOfMemory(requested: byteCount) : BackendError.deviceLost(error.description)
+        } catch {
+            throw failure(error, requested: byteCount)
         }
     }
 
@@ -52,7 +52,10 @@ extension CUDABackend {
     public func download(_ tensor: Tensor) -> [Float] {
         if tensor.dtype == .f32 {
             return [Float](unsafeUninitializedCapacity: tensor.elementCount) { values, count in
-                must { try stream.copyToHost(tensor.address, UnsafeMutableRawBufferPointer(values)) }
+                let bytes = UnsafeMutableRawBufferPointer(values)
+                must(else: Self.clear(bytes)) {
+                    try stream.copyToHost(tensor.address, bytes)
+                }
                 count = tensor.elementCount
             }
         }
@@ -65,12 +68,18 @@ extension CUDABackend {
         return downloaded(tensor)
     }
 
+    private static func clear(_ bytes: UnsafeMutableRawBufferPointer) {
+        _ = bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
     private func downloaded(_ tensor: Tensor) -> [UInt8] {
         // The buffer handed in may be larger than what was asked for.
         [UInt8](unsafeUninitializedCapacity: tensor.byteCount) { bytes, count in
             let part = UnsafeMutableRawBufferPointer(
                 rebasing: UnsafeMutableRawBufferPointer(bytes)[..<tensor.byteCount])
-            must { try stream.copyToHost(tensor.address, part) }
+            must(else: Self.clear(part)) {
+                try stream.copyToHost(tensor.address, part)
+            }
             count = tensor.byteCount
         }
     }

@@ -88,7 +88,7 @@ extension CUDABackend {
     }
 
     /// Whether rows of bf16 can be read 8 values at a time and held in a warp's registers.
-    private func isWide(_ tensors: [Tensor], _ dim: Int) -> Bool {
+    func isWide(_ tensors: [Tensor], _ dim: Int) -> Bool {
         dim % 8 == 0 && dim <= 5120 && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
     }
 

@@ -16,30 +16,43 @@ extension CUDABackend {
         guard let products, m >= Self.libraryRows, n >= 32, k % 8 == 0, n % 8 == 0, hasBias == (bias != nil),
             [x, w, output].allSatisfy({ $0.dtype == .bf16 && $0.isAligned(16) })
         else { return false }
-        let plain = bias.map { MatrixProducts.Epilogue.bias($0.address) } ?? .none
-        func run(_ epilogue: MatrixProducts.Epilogue, _ accumulates: Bool, into target: Tensor) -> Bool {
-            must {
+        return finish(output, epilogue, bias: bias) { epilogue, accumulates, target in
+            must(else: true) {
                 try products.multiply(
                     x: x.address, w: w.address, into: target.address, m: m, n: n, k: k, epilogue: epilogue,
                     accumulates: accumulates)
             }
         }
+    }
+
+    /// Has `run` multiply with what the library can fuse of `epilogue`, and does the rest after it.
+    ///
+    /// - Parameters:
+    ///   - bias: bf16 `[n]`.
+    ///   - run: takes the library's epilogue, whether the target is added to, and the target `[m, n]`; false if the library
+    ///     has no way, and nothing was done then.
+    func finish(
+        _ output: Tensor, _ epilogue: Epilogue, bias: Tensor?,
+        run: (MatrixProducts.Epilogue, Bool, Tensor) -> Bool
+    ) -> Bool {
+        let (m, n) = output.matrix
+        let plain = bias.map { MatrixProducts.Epilogue.bias($0.address) } ?? .none
         switch epilogue {
-        case .none: return run(plain, false, into: output)
-        case .accumulate: return run(plain, true, into: output)
+        case .none: return run(plain, false, output)
+        case .accumulate: return run(plain, true, output)
         case .activation(let activation):
-            if activation == .geluTanh, let bias { return run(.biasThenGELU(bias.address), false, into: output) }
-            guard run(plain, false, into: output) else { return false }
+            if activation == .geluTanh, let bias { return run(.biasThenGELU(bias.address), false, output) }
+            guard run(plain, false, output) else { return false }
             activate(output, activation)
             return true
         case .multiply(let factor):
             precondition(factor.elementCount == m * n, "factor \(factor.shape)")
-            guard run(plain, false, into: output) else { return false }
+            guard run(plain, false, output) else { return false }
             multiply(output.reshaped([m, n]), by: factor.reshaped([m, n]))
             return true
         case .gated(let gate):
             let result = scratch([m, n], .bf16)
-            guard run(plain, false, into: result) else { return false }
+            guard run(plain, false, result) else { return false }
             addGated(result, gate: gate, to: output.reshaped([m, n]))
             return true
         }

@@ -5,8 +5,9 @@ import Tensors
 /// The operations on an NVIDIA GPU of compute capability 8.0 or later.
 ///
 /// Work is queued on one stream; `download` and `synchronize` wait. Activations are bf16 with float32 sums, or float32
-/// throughout (no TF32): the same models, to compare with. An operation that the driver refuses ends the process: its
-/// results would be wrong, and the service starts another worker.
+/// throughout (no TF32): the same models, to compare with. After an operation that the driver refuses nothing more is
+/// done until somebody asks (`check`): results would be wrong. A GPU that is lost stays lost; the service starts another
+/// worker.
 public final class CUDABackend: Backend {
     public let name = "cuda"
     public let activationType: DType
@@ -17,25 +18,31 @@ public final class CUDABackend: Backend {
     /// nil where cuBLASLt is not there: the kernels of this program do its work.
     let products: MatrixProducts?
     private let compilerVersion: String
+    private let fault = DeviceFault()
+    private let lane: LazyLane
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
     ///   - precision: `.bf16` or `.f32`.
     ///   - memoryLimit: most bytes to allocate; nil for what the GPU has.
     ///   - fastPaths: which of the faster ways may be taken.
+    ///   - libraries: folders in which CUDA's libraries are looked for first.
     /// - Throws: `CUDAError` if a library, a GPU or memory is missing, or a kernel does not compile.
     public init(
         device index: Int = 0, precision: DType = .bf16, memoryLimit: Int? = nil, cache: KernelCache = KernelCache(),
-        fastPaths: Set<FastPath> = FastPath.chosen
+        fastPaths: Set<FastPath> = FastPath.chosen, libraries: [String] = []
     ) throws {
         precondition(precision == .bf16 || precision == .f32, "activations in \(precision)")
         activationType = precision
-        let driver = try CUDADriver()
+        let driver = try CUDADriver(folders: libraries)
         device = try Self.chosen(index, of: driver.devices())
-        let compiler = try KernelCompiler()
+        let compiler = try KernelCompiler(folders: CUDAFolders.all, first: libraries)
         stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
         kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)
-        products = fastPaths.contains(.library) ? try? MatrixProducts(stream: stream) : nil
+        lane = LazyLane(stream)
+        products =
+            fastPaths.contains(.library)
+            ? try? MatrixProducts(stream: stream, folders: CUDAFolders.all, first: libraries) : nil
         self.fastPaths = fastPaths
         compilerVersion = compiler.version
     }
@@ -51,8 +58,10 @@ public final class CUDABackend: Backend {
     /// Bytes allocated now and at most.
     public var memoryUsage: (now: Int, peak: Int) { stream.usage }
     public func resetPeakMemory() { stream.resetPeak() }
+    /// Bytes of the GPU, or as many of them as this process may take.
+    public var cardMemory: Int { min(device.memoryBytes, stream.memoryLimit ?? .max) }
     /// Bytes that can still be allocated.
-    public func freeMemory() -> Int { must { try stream.freeBytes() } }
+    public func freeMemory() -> Int { must(else: 0) { try stream.freeBytes() } }
 
     public func synchronize() { must { try stream.synchronize() } }
 
@@ -62,14 +71,32 @@ public final class CUDABackend: Backend {
     /// What each kernel of `body` takes, the longest first.
     public func profile(_ body: () throws -> Void) throws -> [WorkTime] { try stream.profile(body) }
 
+    public func check() throws { try fault.take() }
+
     // MARK: For the operations
 
-    /// What an operation does when the driver refuses: results would be wrong, so the process ends.
-    func must<Result>(_ body: () throws -> Result) -> Result {
+    /// Does what the driver may refuse. After a refusal nothing more is done until `check`.
+    func must(_ body: () throws -> Void) { must(else: (), body) }
+
+    /// The same with a result; after a refusal `fallback` stands for it.
+    func must<Result>(else fallback: @autoclosure () -> Result, _ body: () throws -> Result) -> Result {
+        guard fault.isClear else { return fallback() }
         do { return try body() } catch {
-            fatalError("the GPU failed: \(error)")
+            fault.note(failure(error))
+            return fallback()
         }
     }
+
+    /// An error of the driver or its libraries, as callers know it.
+    func failure(_ error: any Error, requested bytes: Int = 0) -> BackendError {
+        switch error {
+        case let error as BackendError: error
+        case let error as CUDAError where error.code == .outOfMemory: .outOfMemory(requested: bytes)
+        default: .deviceLost("GPU \(device.ordinal) (\(device.name)): \((error as? CUDAError)?.message ?? "\(error)")")
+        }
+    }
+
+    func copyLane() throws -> CUDACopyLane { try lane.get() }
 
     /// Queues a kernel.
     func launch(
@@ -105,7 +132,50 @@ public final class CUDABackend: Backend {
     }
 
     /// Memory for the length of an operation.
-    func scratch(_ shape: [Int], _ dtype: DType) -> Tensor { must { try allocate(shape, dtype) } }
+    func scratch(_ shape: [Int], _ dtype: DType) -> Tensor {
+        must(else: Tensor(buffer: CUDABuffer(nothingOf: shape, dtype, stream), shape: shape, dtype: dtype)) {
+            try allocate(shape, dtype)
+        }
+    }
+}
+
+/// The first thing that a GPU refused.
+private final class DeviceFault: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: `error` is guarded by `lock`.
+    private let lock = NSLock()
+    private var error: BackendError?
+
+    var isClear: Bool { lock.withLock { error == nil } }
+
+    func note(_ new: BackendError) { lock.withLock { if error == nil { error = new } } }
+
+    /// Throws it; a lost device stays lost.
+    func take() throws {
+        try lock.withLock {
+            guard let found = error else { return }
+            if case .deviceLost = found {} else { error = nil }
+            throw found
+        }
+    }
+}
+
+/// The lane for copies, made when the first block is streamed.
+private final class LazyLane: @unchecked Sendable {
+    // Invariant for `@unchecked Sendable`: `lane` is guarded by `lock`.
+    private let lock = NSLock()
+    private let stream: CUDAStream
+    private var lane: CUDACopyLane?
+
+    init(_ stream: CUDAStream) { self.stream = stream }
+
+    func get() throws -> CUDACopyLane {
+        try lock.withLock {
+            if let lane { return lane }
+            let new = try CUDACopyLane(stream: stream)
+            lane = new
+            return new
+        }
+    }
 }
 
 /// Memory of the CUDA backend.
@@ -121,5 +191,12 @@ final class CUDABuffer: DeviceBuffer, @unchecked Sendable {
         address = try stream.allocate(byteCount)
     }
 
-    deinit { stream.free(address, byteCount) }
+    /// No memory: stands for what could not be allocated, and is never touched.
+    init(nothingOf shape: [Int], _ dtype: DType, _ stream: CUDAStream) {
+        self.stream = stream
+        byteCount = shape.reduce(dtype.byteCount, *)
+        address = 0
+    }
+
+    deinit { if address != 0 { stream.free(address, byteCount) } }
 }

@@ -19,6 +19,10 @@ public enum FastPath: String, CaseIterable, Sendable {
     case branch
     /// Convolutions and attention by Hopper's own instructions.
     case hopper
+    /// Convolutions of 3 x 3 pixels that read each input once, by Hopper's own instructions.
+    case halo
+    /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.
+    case rows8
     /// Block means and SageSLA's codes 16 bytes at a time.
     case codes
 

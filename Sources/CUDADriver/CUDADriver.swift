@@ -20,6 +20,7 @@ public final class CUDADriver: @unchecked Sendable {
     let deviceTotalMemory: @convention(c) (UnsafeMutablePointer<Int>, Int32) -> Status
     let deviceGetDefaultPool: @convention(c) (UnsafeMutablePointer<Handle?>, Int32) -> Status
     let poolSetAttribute: @convention(c) (Handle, Int32, UnsafeMutableRawPointer) -> Status
+    let poolGetAttribute: @convention(c) (Handle, Int32, UnsafeMutableRawPointer) -> Status
     let poolTrim: @convention(c) (Handle, Int) -> Status
     let primaryContextRetain: @convention(c) (UnsafeMutablePointer<Handle?>, Int32) -> Status
     let primaryContextRelease: @convention(c) (Int32) -> Status
@@ -31,6 +32,9 @@ public final class CUDADriver: @unchecked Sendable {
     let copyToHost: @convention(c) (UnsafeMutableRawPointer, DeviceAddress, Int, Handle) -> Status
     let copyOnDevice: @convention(c) (DeviceAddress, DeviceAddress, Int, Handle) -> Status
     let setBytes: @convention(c) (DeviceAddress, UInt8, Int, Handle) -> Status
+    let hostAllocate: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, Int, UInt32) -> Status
+    let hostFree: @convention(c) (UnsafeMutableRawPointer) -> Status
+    let streamWaitEvent: @convention(c) (Handle, Handle, UInt32) -> Status
     let streamCreate: @convention(c) (UnsafeMutablePointer<Handle?>, UInt32) -> Status
     let streamSynchronize: @convention(c) (Handle) -> Status
     let streamDestroy: @convention(c) (Handle) -> Status
@@ -49,9 +53,10 @@ public final class CUDADriver: @unchecked Sendable {
             UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UnsafeMutableRawPointer?>?
         ) -> Status
 
+    /// - Parameter folders: where to look before the loader's own search.
     /// - Throws: `CUDAError` "missing".
-    public init() throws {
-        library = try DynamicLibrary.open(["libcuda.so.1", "libcuda.so"], in: [])
+    public init(folders: [String] = []) throws {
+        library = try DynamicLibrary.open(["libcuda.so.1", "libcuda.so"], first: folders, in: [])
         let library = library
         func load<Function>(_ name: String) throws -> Function { try library.function(name) }
         getErrorName = try load("cuGetErrorName")
@@ -65,6 +70,7 @@ public final class CUDADriver: @unchecked Sendable {
         deviceTotalMemory = try load("cuDeviceTotalMem_v2")
         deviceGetDefaultPool = try load("cuDeviceGetDefaultMemPool")
         poolSetAttribute = try load("cuMemPoolSetAttribute")
+        poolGetAttribute = try load("cuMemPoolGetAttribute")
         poolTrim = try load("cuMemPoolTrimTo")
         primaryContextRetain = try load("cuDevicePrimaryCtxRetain")
         primaryContextRelease = try load("cuDevicePrimaryCtxRelease_v2")
@@ -76,6 +82,9 @@ public final class CUDADriver: @unchecked Sendable {
         copyToHost = try load("cuMemcpyDtoHAsync_v2")
         copyOnDevice = try load("cuMemcpyDtoDAsync_v2")
         setBytes = try load("cuMemsetD8Async")
+        hostAllocate = try load("cuMemHostAlloc")
+        hostFree = try load("cuMemFreeHost")
+        streamWaitEvent = try load("cuStreamWaitEvent")
         streamCreate = try load("cuStreamCreate")
         streamSynchronize = try load("cuStreamSynchronize")
         streamDestroy = try load("cuStreamDestroy_v2")

@@ -6,7 +6,7 @@ public final class CUDAStream: @unchecked Sendable {
     // are guarded by `lock`.
     public let driver: CUDADriver
     public let device: CUDADevice
-    private let context: OpaquePointer
+    let context: OpaquePointer
     private let handle: OpaquePointer
     private let pool: OpaquePointer
     /// Most bytes that may be allocated at once; nil for what the GPU has.
@@ -57,6 +57,11 @@ public final class CUDAStream: @unchecked Sendable {
         try enter()
         var (free, total) = (0, 0)
         try driver.check(driver.memoryInfo(&free, &total), "asking for free memory")
+        // What the pool keeps between jobs belongs to this process: it is as good as free.
+        var (reserved, taken): (UInt64, UInt64) = (0, 0)
+        if driver.poolGetAttribute(pool, 5, &reserved) == 0, driver.poolGetAttribute(pool, 7, &taken) == 0 {
+            free += Int(clamping: reserved) - min(Int(clamping: taken), Int(clamping: reserved))
+        }
         return memoryLimit.map { max(0, min(free, $0 - usage.now)) } ?? free
     }
 

@@ -9,14 +9,14 @@ final class DynamicLibrary: @unchecked Sendable {
 
     private init(_ handle: UnsafeMutableRawPointer, _ path: String) { (self.handle, self.path) = (handle, path) }
 
-    /// Opens the first of `names` that opens: by the loader's own search, then in each of `folders`.
+    /// Opens the first of `names` that opens: in each of `first`, by the loader's own search, then in each of `folders`.
     ///
     /// - Parameter prepare: called with a folder before a library in it is opened.
     /// - Throws: `CUDAError` "missing", which tells where it was looked for.
-    static func open(_ names: [String], in folders: [String], prepare: (String) -> Void = { _ in }) throws
-        -> DynamicLibrary
-    {
-        for folder in [""] + folders {
+    static func open(
+        _ names: [String], first: [String] = [], in folders: [String], prepare: (String) -> Void = { _ in }
+    ) throws -> DynamicLibrary {
+        for folder in first + [""] + folders {
             if !folder.isEmpty {
                 guard names.contains(where: { FileManager.default.fileExists(atPath: folder + "/" + $0) }) else {
                     continue

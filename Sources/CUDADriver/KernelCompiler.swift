@@ -19,11 +19,13 @@ public final class KernelCompiler: @unchecked Sendable {
     private let codeSize: @convention(c) (Program, UnsafeMutablePointer<Int>) -> Int32
     private let code: @convention(c) (Program, UnsafeMutablePointer<CChar>) -> Int32
 
-    /// - Parameter folders: where to look after the loader's own path.
+    /// - Parameters:
+    ///   - folders: where to look after the loader's own path.
+    ///   - first: where to look before.
     /// - Throws: `CUDAError` "missing".
-    public init(folders: [String] = CUDAFolders.all) throws {
+    public init(folders: [String] = CUDAFolders.all, first: [String] = []) throws {
         // The library does not look for its built-in functions beside itself: they are opened before it.
-        library = try DynamicLibrary.open(["libnvrtc.so.13", "libnvrtc.so.12"], in: folders) { folder in
+        library = try DynamicLibrary.open(["libnvrtc.so.13", "libnvrtc.so.12"], first: first, in: folders) { folder in
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
             for name in names.sorted() where name.hasPrefix("libnvrtc-builtins.so.") {
                 if dlopen(folder + "/" + name, RTLD_NOW | RTLD_GLOBAL) != nil { return }

@@ -22,10 +22,18 @@ static const char sparse[] = {
 #embed "kernels/sparse.cu"
     , 0};
 
+static const char fp8[] = {
+#embed "kernels/fp8.cu"
+    , 0};
+static const char halo[] = {
+#embed "kernels/halo.cu"
+    , 0};
+
 #define SOURCE(name) {#name, name, sizeof(name) - 1}
 
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
+    SOURCE(fp8),      SOURCE(halo),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -13,6 +13,8 @@ public struct Checkpoint: Sendable {
     /// `__metadata__` of safetensors; empty otherwise.
     public let metadata: [String: String]
     private let records: [String: TensorRecord]
+    /// Tensors that are in memory.
+    private let kept: [String: HostTensor]
 
     /// Opens a safetensors file, a `*.safetensors.index.json` with its shards, a PyTorch zip archive, or a folder that
     /// holds exactly one of them. What a file is, its first bytes decide, not its name.
@@ -42,6 +44,16 @@ public struct Checkpoint: Sendable {
         self.metadata = metadata
         names = records.map(\.name)
         self.records = Dictionary(uniqueKeysWithValues: records.map { ($0.name, $0) })
+        kept = [:]
+    }
+
+    /// Tensors in memory, of different names, as if a file held them.
+    /// - Parameter path: what errors call the file.
+    public init(_ tensors: [HostTensor], path: String) {
+        self.path = path
+        (metadata, records) = ([:], [:])
+        names = tensors.map(\.name)
+        kept = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
     }
 
     private static func unrecognised(_ mapping: FileMapping) -> CheckpointError {
@@ -63,11 +75,11 @@ public struct Checkpoint: Sendable {
     }
 
     /// The tensor called `name`, or nil: a view of the map, or a copy where the file holds it strided.
-    public func tensor(_ name: String) -> HostTensor? { records[name]?.tensor() }
+    public func tensor(_ name: String) -> HostTensor? { kept[name] ?? records[name]?.tensor() }
 
     /// Shape and type of a tensor without touching its bytes.
     public func layout(_ name: String) -> (shape: [Int], dtype: DType)? {
-        records[name].map { ($0.shape, $0.dtype) }
+        kept[name].map { ($0.shape, $0.dtype) } ?? records[name].map { ($0.shape, $0.dtype) }
     }
 
     /// The tensor called `name`.
@@ -79,10 +91,11 @@ public struct Checkpoint: Sendable {
         throws(CheckpointError)
         -> HostTensor
     {
-        guard let record = records[name] else { throw .missing(name, shape: shape, file: path) }
-        try CheckpointError.check(
-            name, record.shape, record.dtype, shape: shape, dtypes: dtypes, file: path)
-        return record.tensor()
+        guard let found = layout(name), let tensor = tensor(name) else {
+            throw .missing(name, shape: shape, file: path)
+        }
+        try CheckpointError.check(name, found.shape, found.dtype, shape: shape, dtypes: dtypes, file: path)
+        return tensor
     }
 }
 

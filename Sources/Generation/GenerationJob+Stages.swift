@@ -12,9 +12,16 @@ extension GenerationJob {
         if let known = generator.texts[key] {
             return try tracker.during(.text, completing: 1) { known }
         }
-        let encoder = try load(manifest.textEncoder, workspace: .text) {
-            let encoder = try TextEncoder(plan.files.textEncoder, backend: backend)
-            return (encoder, encoder.weightBytes)
+        let (size, place) = (plan.needs.text, memory.textEncoder)
+        let window = place == .host ? TextEncoder.windowSize * size.blockImage : 0
+        let encoder = try load(
+            manifest.textEncoder, variant: place.rawValue, expected: place == .host ? size.fixed : size.total,
+            workspace: max(plan.needs.textWorkspace + window, size.making),
+            host: place == .host && plan.needs.isApart ? size.blockCount * size.blockImage : 0
+        ) {
+            let encoder = try TextEncoder(
+                plan.files.textEncoder, backend: backend, blocks: place, onBlock: { _ in try self.tracker.check() })
+            return (encoder, encoder.weightBytes, encoder.hostBytes)
         }
         let layers = Double(encoder.configuration.layerCount)
         let rows = try tracker.during(.text, completing: 1) {
@@ -34,10 +41,11 @@ extension GenerationJob {
         if let known = generator.pictures[key] {
             return try tracker.during(.image, completing: 1) { known }
         }
-        let vae = try loadVAE(for: .image)
+        let vae = try loadVAE(
+            workspace: plan.needs.frameWorkspaces(pixels: memory.framePixels).image ?? 0)
         let condition = try tracker.during(.image, completing: 1) {
             let resized = Resizer.resize(image, width: request.size.width, height: request.size.height)
-            let encoder = try vae.makeEncoder(geometry)
+            let encoder = try vae.makeEncoder(geometry, pixelBudget: memory.framePixels)
             var chunk = 0.0
             let latents = try encoder.encode(resized.normalized()) {
                 try self.tracker.reach(chunk / Double(self.geometry.latentFrames))
@@ -57,16 +65,19 @@ extension GenerationJob {
         let denoising = Denoising(
             schedule: try Schedule(steps: request.steps, sigmaMax: request.sigmaMax), sampler: request.sampler,
             boundary: boundary)
-        let conditioning = TextConditioning(rows: text, textDim: plan.sizes.transformer.textDim)
+        let conditioning = TextConditioning(rows: text, textDim: plan.needs.transformer.textDim)
         var noise = CUDANoise(seed: request.seed, device: request.noiseDevice)
         var context: (expert: Expert, transformer: Transformer, text: TextContext)?
         var workspace: TransformerWorkspace?
+        steps = []
+        let window = try streamingWindow(denoising, networks)
         let clock = ContinuousClock()
         return try denoising.run(noise: &noise, count: geometry.latentCount) { step, latents in
             let expert = denoising.experts[step]
             if context?.expert != expert {
                 context = nil  // the other expert may have to go before this one fits
-                let transformer = try loadTransformer(networks.file(expert))
+                let stage = step == 0 ? GenerationStage.load : .swap
+                let transformer = try loadTransformer(networks.file(expert), stage: stage)
                 context = (expert, transformer, try transformer.prepare(conditioning))
             }
             guard let (_, transformer, text) = context else { preconditionFailure("a step without a network") }
@@ -79,7 +90,7 @@ extension GenerationJob {
                 let layers = Double(transformer.configuration.layerCount)
                 return try transformer.velocity(
                     latents: latents, timestep: denoising.schedule.roundedTimestep(step), text: text,
-                    attention: request.attentionKind, workspace: space
+                    attention: request.attentionKind, workspace: space, window: window
                 ) { stage, _ in
                     guard case .block(let layer) = stage else { return }
                     try self.tracker.reach((Double(step) + Double(layer + 1) / (layers + 1)) * share)
@@ -95,11 +106,42 @@ extension GenerationJob {
         }
     }
 
-    private func loadTransformer(_ file: String) throws -> Transformer {
-        let transformer = try load(file, variant: request.linearPrecision.rawValue, workspace: .step) {
+    /// Where blocks pass through if they wait in host memory; all networks are read before the first step then.
+    private func streamingWindow(
+        _ denoising: Denoising, _ networks: ModelManifest.Networks
+    ) throws -> TransformerWindow? {
+        guard let size = memory.windowBlocks else { return nil }
+        let passes = try denoising.experts.prefix(request.steps).map { try loadTransformer(networks.file($0)) }
+        let needs = plan.needs
+        let image = needs.isApart ? needs.networks.map(\.size.blockImage).max() ?? 0 : 0
+        generator.resident.makeRoom(
+            for: size * image + needs.stepWorkspace, limit: limits.device.map { $0 - needs.fixedBytes },
+            keeping: Set(networks.files.map { key($0, variant) }))
+        return try TransformerWindow(passes: Array(passes), size: size)
+    }
+
+    private var variant: String { "\(request.linearPrecision.rawValue)/\(memory.place.rawValue)" }
+
+    private func loadTransformer(_ file: String, stage: GenerationStage = .load) throws -> Transformer {
+        let needs = plan.needs
+        guard let size = needs.networks.first(where: { $0.file == file })?.size else {
+            preconditionFailure("\(file) is no network of this job")
+        }
+        let isStreamed = memory.place == .host
+        let key = key(file, variant)
+        // One that is there already costs no time that would have to be told.
+        let stage = generator.resident.contains(key) ? .load : stage
+        let transformer = try load(
+            file, variant: variant,
+            expected: isStreamed ? size.fixed + (needs.isApart ? 0 : size.block) : size.total,
+            workspace: isStreamed ? size.block + size.making : max(needs.stepWorkspace, size.making),
+            host: isStreamed && needs.isApart ? size.blockCount * size.blockImage : 0, stage: stage
+        ) {
             let weights = try plan.files.transformer(file, mode: request.mode)
-            let transformer = try Transformer(weights, backend: backend, precision: request.linearPrecision)
-            return (transformer, transformer.weightBytes)
+            let transformer = try Transformer(
+                weights, backend: backend, precision: request.linearPrecision, blocks: memory.place,
+                onBlock: { _ in try self.tracker.check() })
+            return (transformer, transformer.weightBytes, transformer.hostBytes)
         }
         linearPrecision = transformer.linearPrecision.rawValue
         return transformer
@@ -107,28 +149,33 @@ extension GenerationJob {
 
     /// Decodes into the sink; returns the middle frame and the digest of all frames.
     func decode(_ latents: [Float], into sink: any FrameSink) throws -> (poster: RGBImage, digest: String) {
-        let vae = try loadVAE(for: .decode)
-        let threaded = ThreadedFrameSink(sink)
-        defer { threaded.abandon() }
+        let vae = try loadVAE(workspace: plan.needs.frameWorkspaces(pixels: memory.framePixels).decode)
         let (size, middle) = (request.size, request.frameCount / 2)
         let frameBytes = size.area * 3
-        var poster: RGBImage?
+        var film = self.film ?? FilmInProgress(sink: ThreadedFrameSink(sink))
+        self.film = film
         var done = 0
         try tracker.during(.decode, completing: 1) {
-            let decoder = try vae.makeDecoder(geometry)
+            let decoder = try vae.makeDecoder(geometry, pixelBudget: memory.framePixels)
             try decoder.decodeBytes(latents) { frames, count in
-                if (done..<done + count).contains(middle) {
-                    let start = (middle - done) * frameBytes
-                    poster = RGBImage(
-                        width: size.width, height: size.height, pixels: Array(frames[start..<start + frameBytes]))
-                }
-                try threaded.append(frames, count: count)
+                // Those that an attempt before has handed over are the same.
+                let known = min(max(film.frames - done, 0), count)
                 done += count
+                guard known < count else { return }
+                let fresh = known == 0 ? frames : Array(frames[(known * frameBytes)...])
+                if (film.frames..<done).contains(middle) {
+                    let start = (middle - film.frames) * frameBytes
+                    film.poster = RGBImage(
+                        width: size.width, height: size.height, pixels: Array(fresh[start..<start + frameBytes]))
+                }
+                try film.sink.append(fresh, count: count - known)
+                film.frames = done
+                self.film = film
                 try tracker.reach(Double(done) / Double(request.frameCount))
             }
         }
-        let digest = try tracker.during(.encode, completing: 1) { try threaded.finish() }
-        guard let poster, done == request.frameCount else {
+        let digest = try tracker.during(.encode, completing: 1) { try film.sink.finish() }
+        guard let poster = film.poster, done == request.frameCount else {
             preconditionFailure("\(done) frames decoded of \(request.frameCount)")
         }
         return (poster, digest)

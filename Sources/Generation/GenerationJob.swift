@@ -10,10 +10,16 @@ final class GenerationJob {
     let generator: Generator
     let request: GenerationRequest
     let plan: Generator.Plan
-    let limit: Int?
+    /// A smaller one takes its place after the first ran out of memory.
+    var memory: MemoryPlan
+    let limits: Generator.Limits
     let tracker: ProgressTracker
     let latentsPlace: LatentsPlace?
     var steps: [GenerationReport.Step] = []
+    /// The last step's result.
+    private var finished: [Float]?
+    /// The film under way: an attempt that follows goes on where the one before ended.
+    var film: FilmInProgress?
     private var loads = 0
     private let expectedLoads: Int
 
@@ -23,26 +29,26 @@ final class GenerationJob {
     var tokens: TokenIDs { plan.tokens }
 
     init(
-        _ generator: Generator, _ request: GenerationRequest, _ plan: Generator.Plan, limit: Int?,
-        latentsPlace: LatentsPlace? = nil, speeds: ProgressTracker.Speeds,
+        _ generator: Generator, _ request: GenerationRequest, _ plan: Generator.Plan, _ memory: MemoryPlan,
+        _ limits: Generator.Limits, latentsPlace: LatentsPlace? = nil, speeds: ProgressTracker.Speeds,
         control: @escaping (GenerationProgress) -> Bool
     ) {
-        (self.generator, self.request, self.plan, self.limit) = (generator, request, plan, limit)
-        self.latentsPlace = latentsPlace
-        let sizes = plan.sizes
+        (self.generator, self.request, self.plan, self.memory) = (generator, request, plan, memory)
+        (self.limits, self.latentsPlace) = (limits, latentsPlace)
+        let needs = plan.needs
         let share = request.attention == .original ? 1 : request.slaTopK
         var work: [GenerationStage: Double] = [
             .load: Double(plan.estimate.weights.values.reduce(0, +)),
-            .text: OperationCounts.textEncoding(sizes.textEncoder, tokenCount: plan.tokens.length),
+            .text: OperationCounts.textEncoding(needs.textEncoder, tokenCount: plan.tokens.length),
             .step: Double(request.steps)
                 * OperationCounts.transformerStep(
-                    sizes.transformer, tokens: plan.geometry.tokenCount, textRows: plan.tokens.length,
+                    needs.transformer, tokens: plan.geometry.tokenCount, textRows: plan.tokens.length,
                     attendedShare: share),
-            .decode: OperationCounts.decoding(sizes.vae, geometry: plan.geometry),
+            .decode: OperationCounts.decoding(needs.vae, geometry: plan.geometry),
             .encode: Double(request.size.area * 3 * request.frameCount),
         ]
         if request.mode == .i2v {
-            work[.image] = OperationCounts.imageEncoding(sizes.vae, geometry: plan.geometry)
+            work[.image] = OperationCounts.imageEncoding(needs.vae, geometry: plan.geometry)
         }
         expectedLoads = plan.estimate.weights.count
         tracker = ProgressTracker(work: work, speeds: speeds, stepCount: request.steps, control: control)
@@ -55,6 +61,7 @@ final class GenerationJob {
 
     /// Those that an earlier attempt at the same left; else all steps are done, and their result is left for a later one.
     private func latents() throws -> [Float] {
+        if let finished { return finished }
         let identity = latentsPlace == nil ? "" : latentsIdentity()
         if let place = latentsPlace, let saved = try? SavedLatents(path: place.url.path), saved.identity == identity {
             takesSavedLatents = true
@@ -63,6 +70,7 @@ final class GenerationJob {
         let text = try encodeText()
         let condition = try request.image.map { try encodePicture($0) }
         let latents = try denoise(text: text, condition: condition)
+        finished = latents
         if let place = latentsPlace {
             // Without them a failed decoding costs the steps again, no more.
             try? SavedLatents.write(latents, of: request, geometry, identity: identity, to: place)
@@ -77,24 +85,38 @@ final class GenerationJob {
     }
 
     /// A part of the model on the device.
+    ///
+    /// - Parameters:
+    ///   - host: bytes of it that wait in host memory.
+    ///   - stage: what the time counts for.
     func load<T: AnyObject>(
-        _ file: String, variant: String = "", workspace: GenerationStage, _ make: () throws -> (T, Int)
+        _ file: String, variant: String = "", expected: Int, workspace: Int, host: Int = 0,
+        stage: GenerationStage = .load, _ make: () throws -> (T, bytes: Int, hostBytes: Int)
     ) throws -> T {
         loads += 1
-        let expected = plan.estimate.weights[file] ?? 0
-        let room = plan.estimate.workspaces[workspace.rawValue] ?? 0
-        return try tracker.during(.load, completing: Double(loads) / Double(expectedLoads)) {
+        return try tracker.during(
+            stage, completing: stage == .load ? min(1, Double(loads) / Double(expectedLoads)) : 0
+        ) {
             try generator.resident.take(
-                "\(plan.files.model.name)/\(file)/\(variant)", expected: expected, workspace: room, limit: limit,
-                load: make)
+                key(file, variant), expected: expected, workspace: workspace,
+                limit: limits.device.map { $0 - plan.needs.fixedBytes }, host: (host, limits.host), load: make)
         }
     }
 
-    func loadVAE(for stage: GenerationStage) throws -> VAE {
-        try load(manifest.vae, workspace: stage) {
+    func key(_ file: String, _ variant: String) -> String { "\(plan.files.model.name)/\(file)/\(variant)" }
+
+    func loadVAE(workspace: Int) throws -> VAE {
+        let size = plan.needs.vaeBytes
+        return try load(manifest.vae, expected: size.total, workspace: max(workspace, size.making)) {
             let vae = try VAE(plan.files.vae, backend: backend)
-            return (vae, vae.weightBytes)
+            return (vae, vae.weightBytes, 0)
         }
+    }
+
+    /// Ends what an attempt has left open.
+    func close() {
+        film?.sink.abandon()
+        film = nil
     }
 
     private func report(_ digest: String) -> GenerationReport {
@@ -113,9 +135,17 @@ final class GenerationJob {
             stages: tracker.order.map { GenerationReport.Stage(stage: $0, seconds: tracker.seconds[$0] ?? 0) },
             latentsSaved: takesSavedLatents ? true : nil, diffusionSeconds: steps.reduce(0) { $0 + $1.seconds },
             totalSeconds: 0, peakMemoryBytes: nil,
-            memoryEstimate: plan.estimate, framesSha256: digest)
+            memoryEstimate: plan.estimate, memoryPlan: memory, framesSha256: digest)
     }
 
     var linearPrecision = LinearPrecision.stored.rawValue
     private var takesSavedLatents = false
+}
+
+/// A film of which some frames may be written already.
+struct FilmInProgress {
+    let sink: ThreadedFrameSink
+    /// Frames handed over.
+    var frames = 0
+    var poster: RGBImage?
 }

@@ -10,6 +10,8 @@ public enum GenerationStage: String, Sendable, Hashable, Codable, CaseIterable {
     case image
     /// The network's steps.
     case step
+    /// Waiting for the second of two networks.
+    case swap
     /// Latents to frames.
     case decode
     /// Frames into the film, as far as it went on after the last frame was decoded.
@@ -90,6 +92,8 @@ public struct GenerationReport: Sendable, Hashable, Codable {
     public var peakMemoryBytes: Int?
     /// What the job was estimated to need before it began.
     public var memoryEstimate: MemoryEstimate
+    /// How it got along with the memory there was.
+    public var memoryPlan: MemoryPlan
     /// SHA-256 of all frames, `[frames, height, width, 3]` RGB.
     public var framesSha256: String
 }

@@ -29,6 +29,8 @@ public struct GenerationRequest: Sendable {
     public var slaTopK: Double
     /// What the blocks' linear layers compute in.
     public var linearPrecision: LinearPrecision
+    /// Whether nobody asked for that precision, so that a small card may have them quantised.
+    public var mayQuantize = false
     /// Constant rate factor of the film, 1 (best) to 51.
     public var crf: Int
     /// Whose stream of random numbers the noise is.

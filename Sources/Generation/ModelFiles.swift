@@ -10,14 +10,18 @@ import Wan
 /// Weights files must not be changed in place while they are open; replacing them by rename is harmless.
 final class ModelFiles {
     let model: Model
-    let tokenizer: Tokenizer
+    /// Token ids of a cleaned prompt.
+    let encode: (String) -> TokenIDs
     let textEncoder: ModelWeights<TextEncoderLayout>
     let vae: ModelWeights<VAELayout>
     private var transformers: [String: ModelWeights<TransformerLayout>] = [:]
+    private let isInMemory: Bool
 
     /// - Throws: `GenerationError` `.weights`.
     init(_ model: Model) throws {
         self.model = model
+        isInMemory = false
+        let tokenizer: Tokenizer
         do {
             tokenizer = try Tokenizer(model.url(model.manifest.tokenizer).path)
             textEncoder = try canonicalTextEncoder(Checkpoint.open(model.url(model.manifest.textEncoder).path))
@@ -32,6 +36,16 @@ final class ModelFiles {
                     + "\(textEncoder.layout.vocabularySize)", hint: "use the tokenizer that belongs to the text encoder"
             )
         }
+        encode = { tokenizer.encode($0) }
+    }
+
+    /// Weights in memory, for measurements and tests at full size.
+    init(_ full: FullSizeModel) throws {
+        model = full.model
+        isInMemory = true
+        (textEncoder, vae, transformers) = (full.textEncoder, full.vae, full.transformers)
+        let ids = (0..<512).map { Int32($0 < full.tokenCount ? $0 * 37 % 30_000 + 1 : 0) }
+        encode = { _ in TokenIDs(ids: ids, length: full.tokenCount) }
     }
 
     /// The network in `file`, which must be of the mode and take this model's text.
@@ -66,6 +80,7 @@ final class ModelFiles {
 
     /// Every file a mode uses, as digested for the log.
     func urls(_ mode: GenerationMode) -> [(name: String, url: URL)] {
+        if isInMemory { return [] }
         let manifest = model.manifest
         let networks = manifest.modes[mode]?.files ?? []
         let found = (networks + [manifest.vae, manifest.textEncoder, manifest.tokenizer]).map { ($0, model.url($0)) }
@@ -88,10 +103,12 @@ final class ModelFiles {
             .map { ($0, folder.appending(path: $0)) }
     }
 
-    /// What loading for a request will take on a device of this activation type.
-    func sizes(_ request: GenerationRequest, activation: DType) throws -> ModelSizes {
+    /// What a request will take on a backend, read without loading.
+    func needs(
+        _ request: GenerationRequest, geometry: LatentGeometry, tokenCount: Int, backend: any Backend
+    ) throws -> MemoryNeeds {
         let files = model.manifest.modes[request.mode]?.files ?? []
-        var bytes: [String: Int] = [:]
+        var sizes: [(file: String, size: NetworkFootprint)] = []
         var configuration: TransformerConfiguration?
         for file in files {
             let weights = try transformer(file, mode: request.mode)
@@ -102,15 +119,16 @@ final class ModelFiles {
                     hint: "use files of one model")
             }
             configuration = own
-            bytes[file] = weights.deviceBytes(quantizesBlocks: request.linearPrecision == .int8)
+            sizes.append((file, weights.footprint(precision: request.linearPrecision, on: backend)))
         }
         guard let configuration else {
             throw GenerationError(.model, "\(model.name) has no network", hint: "install it")
         }
-        return ModelSizes(
+        return MemoryNeeds(
+            request, geometry: geometry, tokenCount: tokenCount,
             textEncoder: TextEncoderConfiguration(textEncoder.layout),
-            textEncoderBytes: textEncoder.deviceBytes(except: ["token_embedding.weight"]),
-            vae: VAEConfiguration(vae.layout), vaeBytes: vae.deviceBytes(widened: activation == .f32),
-            transformer: configuration, transformerBytes: bytes)
+            text: textEncoder.footprint(except: ["token_embedding.weight"], on: backend),
+            vae: VAEConfiguration(vae.layout), vaeBytes: vae.footprint(on: backend), transformer: configuration,
+            networks: sizes, backend: backend)
     }
 }

@@ -26,6 +26,12 @@ public struct Model: Sendable, Hashable {
         }
     }
 
+    /// A model without files.
+    init(manifest: ModelManifest) {
+        self.manifest = manifest
+        folder = URL(filePath: "/nonexistent")
+    }
+
     public func url(_ name: String) -> URL { folder.appending(path: name) }
 
     /// The size of a named resolution; nil for the model's own.
@@ -82,6 +88,8 @@ public struct ModelLibrary: Sendable {
         self.models = models.sorted { $0.name < $1.name }
         self.problems = problems
     }
+
+    init(models: [Model]) { (self.models, problems) = (models, []) }
 
     /// The model of that name, ignoring case.
     /// - Throws: `GenerationError` `.model`, naming what there is.

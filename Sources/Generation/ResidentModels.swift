@@ -3,6 +3,8 @@ final class ResidentModels {
     private struct Entry {
         let key: String
         let bytes: Int
+        /// In host memory, where that is apart.
+        let hostBytes: Int
         let object: AnyObject
         var lastUse: Int
     }
@@ -11,6 +13,7 @@ final class ResidentModels {
     private var uses = 0
 
     var bytes: Int { entries.reduce(0) { $0 + $1.bytes } }
+    var hostBytes: Int { entries.reduce(0) { $0 + $1.hostBytes } }
 
     func contains(_ key: String) -> Bool { entries.contains { $0.key == key } }
 
@@ -20,9 +23,11 @@ final class ResidentModels {
     ///   - expected: its bytes, as far as known before.
     ///   - workspace: what the job will need beside it.
     ///   - limit: bytes for everything; nil for no limit. What was used longest ago goes first.
-    ///   - load: returns the object and its bytes.
+    ///   - host: bytes of host memory it will take, and those there are for everything.
+    ///   - load: returns the object and its bytes, on the device and in host memory.
     func take<T: AnyObject>(
-        _ key: String, expected: Int, workspace: Int, limit: Int?, load: () throws -> (T, Int)
+        _ key: String, expected: Int, workspace: Int, limit: Int?, host: (expected: Int, limit: Int?) = (0, nil),
+        load: () throws -> (T, bytes: Int, hostBytes: Int)
     ) throws -> T {
         uses += 1
         if let index = entries.firstIndex(where: { $0.key == key }), let object = entries[index].object as? T {
@@ -31,18 +36,31 @@ final class ResidentModels {
             return object
         }
         makeRoom(for: expected + workspace, limit: limit, sparing: key)
-        let (object, bytes) = try load()
-        entries.append(Entry(key: key, bytes: bytes, object: object, lastUse: uses))
+        makeRoom(for: host.expected, limit: host.limit, sparing: key, of: \.hostBytes)
+        let (object, bytes, hostBytes) = try load()
+        entries.append(Entry(key: key, bytes: bytes, hostBytes: hostBytes, object: object, lastUse: uses))
         return object
+    }
+
+    /// Lets go of what was used longest ago until `needed` more bytes fit; objects in use elsewhere stay there.
+    func makeRoom(for needed: Int, limit: Int?, keeping kept: Set<String>) {
+        guard let limit else { return }
+        while bytes + needed > limit {
+            let candidates = entries.filter { !kept.contains($0.key) && $0.bytes > 0 }
+            guard let oldest = candidates.min(by: { $0.lastUse < $1.lastUse }) else { return }
+            entries.removeAll { $0.key == oldest.key }
+        }
     }
 
     /// Lets go of everything.
     func removeAll() { entries = [] }
 
-    private func makeRoom(for needed: Int, limit: Int?, sparing key: String) {
+    private func makeRoom(
+        for needed: Int, limit: Int?, sparing key: String, of amount: KeyPath<Entry, Int> = \.bytes
+    ) {
         guard let limit else { return }
-        while bytes + needed > limit {
-            let candidates = entries.filter { $0.key != key }
+        while entries.reduce(0, { $0 + $1[keyPath: amount] }) + needed > limit {
+            let candidates = entries.filter { $0.key != key && $0[keyPath: amount] > 0 }
             guard let oldest = candidates.min(by: { $0.lastUse < $1.lastUse }) else { return }
             entries.removeAll { $0.key == oldest.key }
         }

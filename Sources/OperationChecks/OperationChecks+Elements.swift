@@ -75,6 +75,10 @@ func checkElements(_ c: Check) throws {
             c.same("gather \(dtype) to \(target)", output, expected)
         }
     }
+    let columns = try c.tensor([5, 4], nil, .f32)
+    c.backend.gatherColumns(
+        try c.tensor([9, 5], table, .f32).tensor, ids: ids, into: columns.tensor)
+    c.same("gather columns", columns, (0..<5).flatMap { column in [8, 0, 3, 3].map { table[$0 * 5 + column] } })
 }
 
 func checkPermute(_ c: Check) throws {

@@ -17,15 +17,18 @@ public enum OperationChecks {
 
     /// - Parameters:
     ///   - only: operations whose name begins with this.
+    ///   - long: also sparse attention over as many keys as films have; minutes on a processor.
     ///   - report: called with each line as it is found.
-    public static func run(on backend: any Backend, only: String = "", report: (Line) -> Void) -> (
+    public static func run(on backend: any Backend, only: String = "", long: Bool = false, report: (Line) -> Void) -> (
         passed: Int, failed: Int
     ) {
-        let all: [(String, (Check) throws -> Void)] = [
+        var all: [(String, (Check) throws -> Void)] = [
             ("memory", checkMemory), ("elements", checkElements), ("permute", checkPermute), ("norms", checkNorms),
-            ("rotate", checkRotate), ("linear", checkLinear), ("int8", checkInt8), ("attention", checkAttention),
+            ("rotate", checkRotate), ("linear", checkLinear), ("int8", checkInt8),
+            ("fp8", checkRows8), ("attention", checkAttention),
             ("sparse", checkSparseAttention), ("convolution", checkConvolution), ("frames", checkFrames),
         ]
+        if long { all.append(("sparse over many keys", checkLongSparseAttention)) }
         var counts = (passed: 0, failed: 0)
         func note(_ line: Line) {
             if line.passed { counts.passed += 1 } else { counts.failed += 1 }
@@ -35,7 +38,10 @@ public enum OperationChecks {
             for (name, body) in all where name.hasPrefix(only) {
                 for margin in [64, 67] {
                     let check = Check(backend, name, margin: margin, note)
-                    do { try body(check) } catch {
+                    do {
+                        try body(check)
+                        try backend.check()
+                    } catch {
                         note(Line(operation: name, detail: "\(error)", passed: false))
                     }
                 }
@@ -69,12 +75,19 @@ final class Check {
     func compare(
         _ what: String, _ found: Guarded, _ expected: [Double], _ limit: Double, bf16 limitBF16: Double = 4e-3
     ) {
-        let values = found.values()
+        compare(what, found.values(), edgesAreWhole: found.edgesAreWhole, expected, limit, bf16: limitBF16)
+    }
+
+    /// The same for a part of a tensor.
+    func compare(
+        _ what: String, _ values: [Float], edgesAreWhole: Bool, _ expected: [Double], _ limit: Double,
+        bf16 limitBF16: Double
+    ) {
         let most = isExact ? limit : limitBF16
         let error = relativeError(values, expected)
-        let passed = error <= most && found.edgesAreWhole
+        let passed = error <= most && edgesAreWhole
         var detail = "\(what)\(margin == 64 ? "" : ", unaligned"): NMSE \(short(error * error)) (\(short(most * most)))"
-        if !found.edgesAreWhole { detail += "; wrote outside its output" }
+        if !edgesAreWhole { detail += "; wrote outside its output" }
         if error > most || error.isNaN { detail += "; " + mismatches(values, expected, most) }
         note(OperationChecks.Line(operation: name, detail: detail, passed: passed))
     }

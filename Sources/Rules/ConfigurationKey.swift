@@ -18,6 +18,8 @@ public struct ConfigurationKey: Hashable, Sendable {
         case boolean
         /// An http or https address, or empty for none.
         case url
+        /// "all", numbers of GPUs, or empty.
+        case devices
     }
 
     /// "" for keys above the first section.
@@ -70,6 +72,15 @@ public struct ConfigurationKey: Hashable, Sendable {
         .init(
             "engine", "device", .integer(0...63), "0", legal: "0 to 63",
             "Number of the GPU, of those that the service may use."),
+        .init(
+            "engine", "gpus", .devices, "\"\"", legal: "all, numbers as 0, 1, or empty for device alone",
+            "GPUs that make films, each by a worker of its own."),
+        .init(
+            "engine", "gpu_memory", .optionalBytes(1 << 30...tebibyte), "off", legal: "off, or 1 GiB to 1024 GiB",
+            "Most memory that a worker takes of its GPU; off for what is free."),
+        .init(
+            "engine", "gpu_timeout", .optionalDuration(10...day), "5 min", legal: "off, or 10 s to 1 d",
+            "How long a GPU may make no progress before its worker is replaced."),
         .init(
             "engine", "threads", .integer(0...1024), "0", legal: "0 to 1024",
             "Threads of one worker; 0 for one per core."),

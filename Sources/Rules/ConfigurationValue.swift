@@ -50,6 +50,19 @@ extension ValueReader {
                 throw illegal(item, legal: key.legal)
             }
             return .text(item.text)
+        case .devices:
+            let items: [Statement.Item] = if case .list(let items) = statement.value { items } else { [try single()] }
+            if items.count == 1, ["", "all"].contains(items[0].text.lowercased()) {
+                return .text(items[0].text.lowercased())
+            }
+            var numbers: [String] = []
+            for item in items {
+                guard let number = Int(item.text), (0...63).contains(number), !numbers.contains("\(number)") else {
+                    throw illegal(item, legal: key.legal)
+                }
+                numbers.append("\(number)")
+            }
+            return .texts(numbers)
         case .choice(let words):
             return .text(try choice(try single(), among: words, legal: key.legal))
         }

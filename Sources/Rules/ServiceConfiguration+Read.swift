@@ -118,6 +118,17 @@ extension ServiceConfiguration {
         if case .number(let seconds) = given["jobs.retention"] { retention = seconds }
         var retentionSize: Int?
         if case .integer(let bytes) = given["jobs.retention_size"] { retentionSize = bytes }
+        var gpus = GPUChoice.device
+        if case .text("all") = given["engine.gpus"] { gpus = .all }
+        if case .texts(let numbers) = given["engine.gpus"] { gpus = .numbers(numbers.compactMap { Int($0) }) }
+        var gpuMemory: Int?
+        if case .integer(let bytes) = given["engine.gpu_memory"] { gpuMemory = bytes }
+        var gpuTimeout: Double? = 300
+        switch given["engine.gpu_timeout"] {
+        case .number(let seconds): gpuTimeout = seconds
+        case .off: gpuTimeout = nil
+        default: break
+        }
         func optional(_ name: String) -> String? {
             let text = values.text(name, "")
             return text.isEmpty ? nil : text
@@ -131,6 +142,7 @@ extension ServiceConfiguration {
                 textToVideo: model("text_to_video"), imageToVideo: model("image_to_video")),
             engine: Engine(
                 backend: values.choice("engine.backend", .auto), device: values.integer("engine.device", 0),
+                gpus: gpus, gpuMemory: gpuMemory, gpuTimeout: gpuTimeout,
                 threads: values.integer("engine.threads", 0),
                 workers: values.integer("engine.workers", 1),
                 noiseMultiprocessors: values.integer("engine.noise_multiprocessors", 132),

@@ -21,6 +21,13 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
         case cpu, cuda
     }
 
+    public enum GPUChoice: Hashable, Sendable, Codable {
+        /// `engine.device`.
+        case device
+        case all
+        case numbers([Int])
+    }
+
     public struct Folders: Hashable, Sendable, Codable {
         public var inbox: String
         public var outbox: String
@@ -41,6 +48,12 @@ public struct ServiceConfiguration: Hashable, Sendable, Codable {
         public var backend: BackendChoice
         /// Which GPU, of those this process may use.
         public var device: Int
+        /// GPUs that make films, each by a worker of its own.
+        public var gpus: GPUChoice
+        /// Most bytes that a worker takes of its GPU; nil for what is free.
+        public var gpuMemory: Int?
+        /// Seconds that a GPU may make no progress; nil for any time.
+        public var gpuTimeout: Double?
         /// 0: as many as the host has cores.
         public var threads: Int
         /// Worker processes.

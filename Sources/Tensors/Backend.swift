@@ -6,7 +6,7 @@
 /// been refused before. Unless an operation says so, its output must not overlap its inputs.
 ///
 /// Nothing here knows a model: no broadcasting, no autograd, no graph.
-public protocol Backend: AnyObject, Sendable {
+public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// "cpu", "cuda".
     var name: String { get }
     /// For logs: "AMD EPYC, 2 threads, avx2", "NVIDIA H100 80GB HBM3".
@@ -33,13 +33,29 @@ public protocol Backend: AnyObject, Sendable {
     /// Between float types, rounding to nearest even.
     func convert(_ source: Tensor, into destination: Tensor)
     func synchronize()
+    /// Throws what an operation since the last `check` could not do; everything computed since is then worthless.
+    ///
+    /// Out of memory is forgotten with that: once what holds memory is let go of, the backend works again. After a lost
+    /// device it never does.
+    /// - Throws: `BackendError`.
+    func check() throws
 
     // MARK: Linear layers
 
+    /// What linear layers of eight bits compute in where nothing but the number of bits was asked for.
+    var quantizedPrecision: LinearPrecision { get }
     /// Prepares a linear layer from checkpoint tensors; `precision` says what it computes in.
     func makeLinear(_ weights: LinearWeights, precision: LinearPrecision) throws -> any Linear
     /// `output = epilogue(x W^T + b)`, x `[M, in]`, output `[M, out]`.
     func linear(_ x: Tensor, _ layer: any Linear, into output: Tensor, _ epilogue: Epilogue)
+    /// Several layers of one input, none with an epilogue.
+    func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor])
+    /// Several layers of the norm of `x` `[rows, dim]`, each with `epilogue`.
+    ///
+    /// - Parameter normed: of x's shape and type; may be overwritten.
+    func linear(
+        normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor)
 
     // MARK: Attention
 
@@ -78,6 +94,8 @@ public protocol Backend: AnyObject, Sendable {
     func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor)
     /// Rows `ids` (i32 `[n]`) of `table` `[vocabulary, dim]`.
     func gather(_ table: Tensor, ids: Tensor, into output: Tensor)
+    /// Each column of `table` f32 `[rows, columns]` at `ids` (i32 `[n]`): `[columns, n]`.
+    func gatherColumns(_ table: Tensor, ids: Tensor, into output: Tensor)
     /// `x += y`; same shape, or y f32/activation `[dim]` added to every row.
     func add(_ y: Tensor, to x: Tensor)
     /// `x *= y`, same shape.
@@ -109,6 +127,31 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+    /// The norm, then the layers.
+    public func linear(
+        normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor
+    ) { linearAfterNorm(x, norm, layers, into: outputs, epilogue, normed: normed) }
+
+    public func linearAfterNorm(
+        _ x: Tensor, _ norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor
+    ) {
+        if norm.isModulated, let shift = norm.shift, let scale = norm.scale {
+            modulatedNorm(x, shift: shift, scale: scale, epsilon: norm.epsilon, into: normed)
+        } else {
+            layerNorm(x, weight: norm.scale, bias: norm.shift, epsilon: norm.epsilon, into: normed)
+        }
+        if case .none = epilogue { return linear(normed, layers, into: outputs) }
+        for (layer, output) in zip(layers, outputs) { linear(normed, layer, into: output, epilogue) }
+    }
+
+    /// One after the other.
+    public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
+        precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")
+        for (layer, output) in zip(layers, outputs) { linear(x, layer, into: output, .none) }
+    }
+
     /// One after the other, for backends that gain nothing by doing both at once.
     public func rmsNormRotated(_ x: Tensor, weight: Tensor, epsilon: Float, table: Tensor) {
         let rows = x.reshaped([x.shape[0], x.shape[1] * x.shape[2]])
@@ -123,6 +166,18 @@ public protocol Linear: AnyObject, Sendable {
     var outputSize: Int { get }
     var precision: LinearPrecision { get }
     var byteCount: Int { get }
+    /// All device memory that the layer computes with, in an order of its own; none where that is the host's.
+    var tensors: [Tensor] { get }
+    /// The same layer over other memory: as many tensors of the same shapes and types.
+    func replacing(_ tensors: [Tensor]) -> any Linear
+}
+
+extension Backend {
+    /// 128x128-block int8, which all backends have.
+    public var quantizedPrecision: LinearPrecision { .int8 }
+
+    /// Nothing: operations of most backends cannot fail.
+    public func check() throws {}
 }
 
 /// A convolution prepared by a backend.

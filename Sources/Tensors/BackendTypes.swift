@@ -21,6 +21,9 @@ public enum LinearPrecision: String, Sendable {
     case int8
     /// Floating point even from int8 weights.
     case float
+    /// e4m3 with one scale an output channel, inputs quantised at run time with one scale a row; as int8 on a backend
+    /// that does not have it.
+    case fp8
 }
 
 /// What a linear layer does with its result before writing it.
@@ -39,6 +42,26 @@ public enum Activation: String, Sendable {
     case silu
     /// The tanh approximation of GELU.
     case geluTanh
+}
+
+/// A norm over rows, `(x - mean) / sqrt(var + epsilon)`, and what follows it.
+public struct RowNorm: Sendable {
+    /// f32 `[dim]`, multiplied with the norm, or added to 1 for that if modulated; nil for 1.
+    public let scale: Tensor?
+    /// f32 `[dim]`, added; nil for 0.
+    public let shift: Tensor?
+    public let isModulated: Bool
+    public let epsilon: Float
+
+    /// `norm * weight + bias`.
+    public static func affine(weight: Tensor?, bias: Tensor?, epsilon: Float) -> RowNorm {
+        RowNorm(scale: weight, shift: bias, isModulated: false, epsilon: epsilon)
+    }
+
+    /// `norm * (1 + scale) + shift`.
+    public static func modulated(shift: Tensor, scale: Tensor, epsilon: Float) -> RowNorm {
+        RowNorm(scale: scale, shift: shift, isModulated: true, epsilon: epsilon)
+    }
 }
 
 /// How sparse-linear attention chooses and computes.

@@ -6,6 +6,11 @@ public struct TokenIDs: Sendable, Hashable {
     public let ids: [Int32]
     /// Ids that mean something, the end marker included.
     public let length: Int
+
+    public init(ids: [Int32], length: Int) {
+        precondition(length <= ids.count, "\(length) of \(ids.count) ids")
+        (self.ids, self.length) = (ids, length)
+    }
 }
 
 /// What a tokenizer does where implementations differ.

@@ -13,11 +13,13 @@ extension TransformerConfiguration {
 extension Transformer {
     /// Puts a recognised checkpoint on a backend.
     public convenience init(
-        _ weights: ModelWeights<TransformerLayout>, backend: any Backend, precision: LinearPrecision = .stored
+        _ weights: ModelWeights<TransformerLayout>, backend: any Backend, precision: LinearPrecision = .stored,
+        blocks place: BlockPlace = .device, onBlock: (Int) throws -> Void = { _ in }
     ) throws {
         try self.init(
             WeightReader(weights.tensors, backend: backend, source: fileName(weights.path)),
-            configuration: TransformerConfiguration(weights.layout), precision: precision)
+            configuration: TransformerConfiguration(weights.layout), precision: precision, blocks: place,
+            onBlock: onBlock)
     }
 }
 
@@ -55,10 +57,13 @@ extension TextEncoderConfiguration {
 
 extension TextEncoder {
     /// Puts a recognised checkpoint on a backend.
-    public convenience init(_ weights: ModelWeights<TextEncoderLayout>, backend: any Backend) throws {
+    public convenience init(
+        _ weights: ModelWeights<TextEncoderLayout>, backend: any Backend, blocks place: BlockPlace = .device,
+        onBlock: (Int) throws -> Void = { _ in }
+    ) throws {
         try self.init(
             WeightReader(weights.tensors, backend: backend, source: fileName(weights.path)),
-            configuration: TextEncoderConfiguration(weights.layout))
+            configuration: TextEncoderConfiguration(weights.layout), blocks: place, onBlock: onBlock)
     }
 }
 

@@ -14,12 +14,13 @@ enum EngineFactory {
     /// - Parameters:
     ///   - threads: of the CPU backend; 0 for as many as the host has cores.
     ///   - precision: of the activations on a GPU: bf16 or f32.
+    ///   - memoryLimit: most bytes to take of a GPU; nil for what is free.
     ///   - cache: where compiled kernels are kept.
     ///   - proves: whether `auto` may take the seconds to prove a GPU that is not known yet.
     /// - Throws: an exit code, after it has said why a GPU that was asked for cannot be used.
     static func backend(
         _ choice: ServiceConfiguration.BackendChoice, device: Int, threads: Int, precision: DType = .bf16,
-        cache: KernelCache = KernelCache(), proves: Bool = true
+        memoryLimit: Int? = nil, cache: KernelCache = KernelCache(), proves: Bool = true
     ) throws -> any Backend {
         func cpu() -> any Backend { CPUBackend(threads: threads > 0 ? threads : nil) }
         switch choice {
@@ -28,10 +29,12 @@ enum EngineFactory {
             guard let proof = GPUProof(device: device, cache: cache) else { return cpu() }
             guard (proves ? proof.verdict() : proof.known) == .passed else { return cpu() }
             // A GPU that was whole when it was proven may be full or gone now.
-            return (try? CUDABackend(device: device, precision: precision, cache: cache)) ?? cpu()
+            let gpu = try? CUDABackend(
+                device: device, precision: precision, memoryLimit: memoryLimit, cache: cache)
+            return gpu ?? cpu()
         case .cuda:
             do {
-                return try CUDABackend(device: device, precision: precision, cache: cache)
+                return try CUDABackend(device: device, precision: precision, memoryLimit: memoryLimit, cache: cache)
             } catch let error as CUDAError {
                 throw fail(.unavailable, error.message, hint: error.hint)
             }
@@ -39,12 +42,14 @@ enum EngineFactory {
     }
 
     /// The service's own: its kernels are kept beside its ledger.
-    static func backend(_ configuration: ServiceConfiguration, threads: Int, proves: Bool = true) throws
-        -> any Backend
-    {
+    static func backend(
+        _ configuration: ServiceConfiguration, device: Int? = nil, threads: Int, memoryLimit: Int? = nil,
+        proves: Bool = true
+    ) throws -> any Backend {
         try backend(
-            configuration.engine.backend, device: configuration.engine.device, threads: threads,
-            cache: kernelCache(configuration), proves: proves)
+            configuration.engine.backend, device: device ?? configuration.engine.device, threads: threads,
+            memoryLimit: memoryLimit ?? configuration.engine.gpuMemory, cache: kernelCache(configuration),
+            proves: proves)
     }
 
     /// The GPU that `auto` would take; nil where there is none or another choice was made.
@@ -58,12 +63,18 @@ enum EngineFactory {
     }
 
     /// A generator that knows the memory its backend has.
-    static func generator(_ library: ModelLibrary, _ backend: any Backend) -> Generator {
-        guard let gpu = backend as? CUDABackend else { return Generator(library: library, backend: backend) }
+    /// - Parameter log: gets the memory plan of each job.
+    static func generator(
+        _ library: ModelLibrary, _ backend: any Backend, log: @escaping @Sendable (String) -> Void = { _ in }
+    ) -> Generator {
+        guard let gpu = backend as? CUDABackend else {
+            return Generator(library: library, backend: backend, options: Generator.Options(log: log))
+        }
         return Generator(
             library: library, backend: backend,
             options: Generator.Options(
-                availableMemory: { gpu.freeMemory() }, peakMemory: { gpu.memoryUsage.peak },
+                availableMemory: { gpu.freeMemory() }, hostMemory: HostMemory.available,
+                cardMemory: gpu.cardMemory, log: log, peakMemory: { gpu.memoryUsage.peak },
                 resetPeakMemory: { gpu.resetPeakMemory() }))
     }
 }

@@ -3,6 +3,7 @@ import Generation
 import Sampling
 import TestSupport
 import Testing
+import TinyModels
 
 struct ManifestTests {
     private func read(_ text: String) throws -> ModelManifest { try ModelManifest(json: Data(text.utf8)) }

@@ -4,6 +4,7 @@ import Sampling
 import Tensors
 import TestSupport
 import Testing
+import TinyModels
 
 @testable import Wan
 
@@ -111,11 +112,14 @@ struct TransformerTests {
         #expect(!stages.contains(.head))
     }
 
-    @Test func patchesGoInByChannelAndComeOutByPosition() {
+    @Test func patchesGoInByChannelAndComeOutByPosition() throws {
         let geometry = LatentGeometry(latentFrames: 1, latentHeight: 2, latentWidth: 4)
         let latents: [Float] = (0..<128).map { Float($0) }
-        var tokens = [Float](repeating: -1, count: 2 * 64)
-        Patches.pack(latents, geometry: geometry, firstChannel: 0, width: 64, into: &tokens)
+        let planes = try backend.allocate([16, 8], .f32)
+        backend.write(latents, into: planes)
+        let packed = try backend.allocate([2, 64], .f32)
+        Patches.pack(planes, geometry: geometry, into: packed, backend)
+        let tokens = backend.download(packed)
         // Second token, channel 1: rows 0 and 1, columns 2 and 3.
         let second: [Float] = Array(tokens[68..<72])
         #expect(second == [10, 11, 14, 15])
@@ -127,7 +131,9 @@ struct TransformerTests {
                 }
             }
         }
-        #expect(Patches.unpack(shuffled, geometry: geometry) == latents)
+        backend.write(shuffled, into: packed)
+        Patches.unpack(packed, geometry: geometry, into: planes, backend)
+        #expect(backend.download(planes) == latents)
     }
 
     @Test func errorsNameFileTensorAndShapes() throws {

@@ -348,7 +348,7 @@ TENSOR_ATTENTION(256, 1) attend_tensor_sage_wide(Attention p) { attend_tensor<12
 TENSOR_ATTENTION(128, 2) attend_tensor_128_tall(Attention p) { attend_tensor<128, 64, 2, 2, false>(p); }
 TENSOR_ATTENTION(128, 2) attend_tensor_sage_tall(Attention p) { attend_tensor<128, 64, 2, 2, true>(p); }
 
-// MARK: Hopper: dim 128, bf16, no bias
+// MARK: Hopper: dim 128, bf16, no bias but one a key
 
 #ifdef HAS_HOPPER
 /// Rows of 128 bf16 as two parts of 64 columns, each `rows` x 128 bytes with its chunks at their place exclusive-or row.
@@ -358,7 +358,7 @@ DEVICE u32 halves_offset(int row, int chunk, int rows) {
 
 /// 128 queries a block of two groups of four warps, tiles of 64 keys, of which two are in shared memory: while one block
 /// of a multiprocessor takes exponentials, the other multiplies. Shared memory: 1024 + (128 + 4 x 64) x 256 bytes.
-template <bool QUANTIZED> DEVICE void hopper_attention(const Attention &p) {
+template <bool QUANTIZED, bool BIASED = false> DEVICE void hopper_attention(const Attention &p) {
     extern __shared__ __align__(1024) u8 hopper_memory[];
     constexpr int D = 128, KEYS = 64, TILE = KEYS * 256;
     const int tid = threadIdx.x, lane = tid % 32, warp = tid / 32, group = tid / 128;
@@ -412,6 +412,16 @@ template <bool QUANTIZED> DEVICE void hopper_attention(const Attention &p) {
         float scale = p.scale * LOG2E;
         if (QUANTIZED) scale *= p.q_scale[head * gridDim.x + blockIdx.x] * p.k_scale[head * key_blocks + block];
         wait_products<0>();
+        if (BIASED) {
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+#pragma unroll
+                for (int v = 0; v < 4; v++) {
+                    const int key = min(block * KEYS + 8 * j + lane % 4 * 2 + v % 2, p.keys - 1);
+                    s[j][v] = fmaf(s[j][v], scale, p.bias[key] * LOG2E);
+                }
+            scale = 1;
+        }
         if ((block + 1) * KEYS > p.keys) {
 #pragma unroll
             for (int j = 0; j < 8; j++)
@@ -480,5 +490,6 @@ template <bool QUANTIZED> DEVICE void hopper_attention(const Attention &p) {
     }
 }
 TENSOR_ATTENTION(256, 2) hopper_attention_128(Attention p) { hopper_attention<false>(p); }
+TENSOR_ATTENTION(256, 2) hopper_attention_128_bias(Attention p) { hopper_attention<false, true>(p); }
 TENSOR_ATTENTION(256, 2) hopper_attention_sage(Attention p) { hopper_attention<true>(p); }
 #endif

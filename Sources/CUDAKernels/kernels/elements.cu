@@ -93,6 +93,17 @@ GATHER(f32, float, bf16, bf16)
 GATHER(bf16, bf16, bf16, bf16)
 GATHER(f16, f16, bf16, bf16)
 
+/// out `[columns, n]` = table `[rows, columns]` at ids, each column a line.
+KERNEL gather_columns_f32(const float *table, const int *ids, float *out, i64 n, int columns, int rows) {
+    EACH(i, n * columns) {
+        const u32 column = (u32)i / (u32)n; // fewer than 2^32 values
+        const int id = ids[(u32)i - column * (u32)n];
+        if (id < 0 || id >= rows) asm("trap;");
+        out[i] = table[id * columns + column];
+    }
+}
+
+
 /// Extents of the output and what one step in each costs in the source, outermost first.
 struct Permutation {
     int count;

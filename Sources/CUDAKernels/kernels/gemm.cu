@@ -281,17 +281,18 @@ TENSOR_KERNEL tensor_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64
 // MARK: Hopper
 
 #ifdef HAS_HOPPER
-constexpr int HOPPER_ROWS = 256, HOPPER_STAGES = 4;
+constexpr int HOPPER_STAGES = 4;
 
-/// A 256 x N tile a block of four groups of four warps, each 64 x N; copies run two steps ahead of the products, which run
-/// one step ahead of their end. Large tiles: what a tile needs from the second-level cache is what limits it.
+/// A 64 GROUPS x N tile a block of GROUPS groups of four warps, each 64 x N; copies run two steps ahead of the products, which
+/// run one step ahead of their end. Two groups leave room for a second block, which multiplies while this one finishes; four
+/// read less for a product.
 ///
-/// Shared memory: 1024 + HOPPER_STAGES x (256 + N) rows of 128 bytes, begun at a multiple of 1024.
-template <int N, typename SOURCE>
+/// Shared memory: 1024 + HOPPER_STAGES x (64 GROUPS + N) rows of 128 bytes, begun at a multiple of 1024.
+template <int N, int GROUPS, typename SOURCE>
 DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n, int k, i64 row0, int column0,
                            const Epilogue &e) {
     extern __shared__ __align__(1024) u8 hopper_memory[];
-    constexpr int STAGE_BYTES = (HOPPER_ROWS + N) * 128;
+    constexpr int HOPPER_ROWS = 64 * GROUPS, STEP = 16 * GROUPS, STAGE_BYTES = (HOPPER_ROWS + N) * 128;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = threadIdx.x / 128;
     const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
     const u32 start = shared_address(hopper_memory), skip = (1024 - (start & 1023)) & 1023, base = start + skip;
@@ -302,14 +303,14 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
         const u32 to = base + step % HOPPER_STAGES * STAGE_BYTES;
         source.advance();
 #pragma unroll
-        for (int i = 0; i < HOPPER_ROWS / 64; i++) {
+        for (int i = 0; i < HOPPER_ROWS / STEP; i++) {
             bool valid;
-            const bf16 *from = source.chunk(i, load_row + 64 * i, depth, valid);
-            copy16_async(to + chunk_offset(load_row + 64 * i, load_chunk), from, valid);
+            const bf16 *from = source.chunk(i, load_row + STEP * i, depth, valid);
+            copy16_async(to + chunk_offset(load_row + STEP * i, load_chunk), from, valid);
         }
 #pragma unroll
-        for (int i = 0; i < (N + 63) / 64; i++) {
-            const int row = load_row + 64 * i;
+        for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
+            const int row = load_row + STEP * i;
             const bool valid = column0 + row < n && depth < k;
             if (row < N)
                 copy16_async(to + HOPPER_ROWS * 128 + chunk_offset(row, load_chunk),
@@ -351,19 +352,20 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
     __syncthreads();
     finish_tile(tile, HOPPER_ROWS, N, N + 4, out, row0, column0, m, n, e);
 }
-template <int N>
+template <int N, int GROUPS>
 DEVICE void hopper_convolution(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, const Epilogue &e,
                                const Window &p) {
     const int columns = (n + N - 1) / N;
-    const i64 row0 = (i64)(blockIdx.x / columns) * HOPPER_ROWS;
-    hopper_product<N>(PixelSource<64>{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+    const i64 row0 = (i64)(blockIdx.x / columns) * (64 * GROUPS);
+    hopper_product<N, GROUPS>(PixelSource<16 * GROUPS>{x, p, row0, m, k}, w, out, m, n, k, row0,
+                              (int)(blockIdx.x % columns) * N, e);
 }
-#define HOPPER_KERNEL extern "C" __global__ void __launch_bounds__(512, 1)
-HOPPER_KERNEL hopper_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
-    hopper_convolution<96>(x, w, out, m, n, k, e, p);
+#define HOPPER_KERNEL(THREADS, BLOCKS) extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+HOPPER_KERNEL(256, 2) hopper_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e, Window p) {
+    hopper_convolution<96, 2>(x, w, out, m, n, k, e, p);
 }
-HOPPER_KERNEL hopper_convolution_192(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+HOPPER_KERNEL(512, 1) hopper_convolution_192(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
                                      Window p) {
-    hopper_convolution<192>(x, w, out, m, n, k, e, p);
+    hopper_convolution<192, 4>(x, w, out, m, n, k, e, p);
 }
 #endif

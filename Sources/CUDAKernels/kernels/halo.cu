@@ -1,38 +1,40 @@
 // Convolutions of 3 x 3 pixels by Hopper's own instructions, each input read once for its nine neighbours.
 //
-// What a tile of 16 x 16 output pixels sees of one frame is 18 x 18 pixels, of which 64 channels (or 48) lie in shared memory
-// at a time; the nine taps multiply nine windows of it. The weights of one tap follow each other through four places.
+// What a tile of 16 x 16 (or 8) output pixels sees of one frame is 18 x 18 (10), of which 64 channels (or 48) lie in shared
+// memory at a time; the nine taps multiply nine windows of it. The weights of one tap follow each other through four places.
 #include "common.cuh"
 
 #ifdef HAS_HOPPER
-constexpr int SIDE = 16, WIDE = SIDE + 2, SPOTS = WIDE * WIDE, PLACES = 4;
-constexpr int HALO_BYTES = (SPOTS * 128 + 1023) / 1024 * 1024;
+constexpr int SIDE = 16, WIDE = SIDE + 2, PLACES = 4;
 
 /// A row of 64 bf16 in shared memory is 8 chunks of 16 bytes, each at its place exclusive-or row: no bank conflicts.
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 
-/// 256 pixels x N channels a block of four groups of four warps, each 8 x 8 pixels x N; PART channels of the input at once.
+/// 64 GROUPS pixels x N channels a block of GROUPS groups of four warps, each 8 x 8 pixels x N; PART channels of the input at
+/// once. Two groups leave room for a second block, which multiplies while this one finishes.
 ///
-/// Shared memory: 1024 + 2 HALO_BYTES + PLACES x N rows of 128 bytes, or the finished tile, 256 x (N + 4) floats.
-template <int N, int PART>
+/// Shared memory: 1024 + 2 HALO_BYTES + PLACES x N rows of 128 bytes, or the finished tile, 64 GROUPS x (N + 4) floats.
+template <int N, int PART, int GROUPS>
 DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int k, const Epilogue &e, const Window &p) {
     extern __shared__ __align__(1024) u8 halo_memory[];
+    constexpr int HIGH = 4 * GROUPS, SPOTS = WIDE * (HIGH + 2), STEP = 16 * GROUPS;
+    constexpr int HALO_BYTES = (SPOTS * 128 + 1023) / 1024 * 1024;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = threadIdx.x / 128;
     const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
     const u32 start = shared_address(halo_memory), skip = (1024 - (start & 1023)) & 1023, base = start + skip;
     const u32 places = base + 2 * HALO_BYTES;
 
     const int columns = (n + N - 1) / N, across = (p.out_width + SIDE - 1) / SIDE;
-    const int down = (p.out_height + SIDE - 1) / SIDE, tile_index = (int)(blockIdx.x / columns);
+    const int down = (p.out_height + HIGH - 1) / HIGH, tile_index = (int)(blockIdx.x / columns);
     const int column0 = (int)(blockIdx.x % columns) * N;
-    const int x0 = tile_index % across * SIDE, y0 = tile_index / across % down * SIDE, frame = tile_index / across / down;
+    const int x0 = tile_index % across * SIDE, y0 = tile_index / across % down * HIGH, frame = tile_index / across / down;
 
     // Where this thread's chunks of a halo come from, in a frame; below zero outside the picture.
-    constexpr int COPIES = (SPOTS * 8 + 511) / 512;
+    constexpr int COPIES = (SPOTS + STEP - 1) / STEP;
     int offset[COPIES];
 #pragma unroll
     for (int i = 0; i < COPIES; i++) {
-        const int spot = load_row + 64 * i, y = y0 + p.top + spot / WIDE, left = x0 + p.left + spot % WIDE;
+        const int spot = load_row + STEP * i, y = y0 + p.top + spot / WIDE, left = x0 + p.left + spot % WIDE;
         const bool inside = spot < SPOTS && y >= 0 && y < p.height && left >= 0 && left < p.width;
         offset[i] = inside && load_chunk * 8 < PART ? (y * p.width + left) * p.in + load_chunk * 8 : -1;
     }
@@ -44,16 +46,16 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
         const bf16 *from = t < p.history_frames ? (const bf16 *)p.history + t * plane
                                                 : x + (t - p.history_frames) * plane;
         const bool valid = t >= 0 && offset[i] >= 0;
-        if (load_row + 64 * i < SPOTS)
-            copy16_async(base + h % 2 * HALO_BYTES + chunk_offset(load_row + 64 * i, load_chunk),
+        if (load_row + STEP * i < SPOTS)
+            copy16_async(base + h % 2 * HALO_BYTES + chunk_offset(load_row + STEP * i, load_chunk),
                          valid ? from + offset[i] + h % parts * PART : x, valid);
     };
     const int tap_in = p.in; // from one tap's weights to the next
     auto load_weights = [&](int step) {
         const int h = step / 9, depth = (h / parts * 9 + step % 9) * tap_in + h % parts * PART + load_chunk * 8;
 #pragma unroll
-        for (int i = 0; i < (N + 63) / 64; i++) {
-            const int row = load_row + 64 * i;
+        for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
+            const int row = load_row + STEP * i;
             const bool valid = column0 + row < n && load_chunk * 8 < PART;
             if (row < N)
                 copy16_async(places + step % PLACES * (N * 128) + chunk_offset(row, load_chunk),
@@ -104,7 +106,7 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
     __syncthreads();
     const int width = p.out_width, height = p.out_height;
     finish_placed(
-        tile, 256, N, N + 4, out,
+        tile, 64 * GROUPS, N, N + 4, out,
         [=](int r) {
             const int y = y0 + r / 128 * 8 + r % 64 / 8, left = x0 + r / 64 % 2 * 8 + r % 8;
             return y < height && left < width ? ((i64)frame * height + y) * width + left : (i64)-1;
@@ -112,13 +114,16 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
         column0, n, e);
 }
 
-#define HALO_KERNEL(N, PART)                                                                                           \
-    extern "C" __global__ void __launch_bounds__(512, 1) halo_convolution_##N##_##PART(                                \
-        const bf16 *x, const bf16 *w, bf16 *out, int n, int k, Epilogue e, Window p) {                                 \
-        halo_convolution<N, PART>(x, w, out, n, k, e, p);                                                              \
+#define HALO_KERNEL(N, PART, GROUPS)                                                                                   \
+    extern "C" __global__ void __launch_bounds__(128 * GROUPS, GROUPS == 2 ? 2 : 1)                                    \
+        halo_convolution_##N##_##PART##_##GROUPS(const bf16 *x, const bf16 *w, bf16 *out, int n, int k, Epilogue e,    \
+                                                 Window p) {                                                           \
+        halo_convolution<N, PART, GROUPS>(x, w, out, n, k, e, p);                                                      \
     }
-HALO_KERNEL(96, 48)
-HALO_KERNEL(96, 64)
-HALO_KERNEL(192, 48)
-HALO_KERNEL(192, 64)
+HALO_KERNEL(96, 48, 2)
+HALO_KERNEL(96, 64, 2)
+HALO_KERNEL(96, 48, 4)
+HALO_KERNEL(96, 64, 4)
+HALO_KERNEL(192, 48, 4)
+HALO_KERNEL(192, 64, 4)
 #endif

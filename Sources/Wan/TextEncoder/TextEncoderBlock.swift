@@ -1,7 +1,7 @@
 import Tensors
 
 /// One block's parameters; the checkpoint's key stands beside each field.
-struct TextEncoderBlock: Sendable {
+struct TextEncoderBlock: StreamedBlock {
     let attentionNorm: Tensor  // norm1.weight
     let query: any Linear  // attn.q
     let key: any Linear  // attn.k
@@ -32,6 +32,31 @@ struct TextEncoderBlock: Sendable {
     }
 
     var linears: [any Linear] { [query, key, value, output, gate, input, feedForwardOutput] }
+
+    private var tables: [Tensor] { [attentionNorm, positionBias, feedForwardNorm] }
+
+    var byteCount: Int { linears.reduce(0) { $0 + $1.byteCount } + tables.reduce(0) { $0 + $1.byteCount } }
+
+    var tensors: [Tensor] { linears.flatMap(\.tensors) + tables }
+
+    func replacing(_ tensors: [Tensor]) -> TextEncoderBlock {
+        var rest = TensorQueue(tensors)
+        return TextEncoderBlock(self, &rest)
+    }
+
+    /// In the order of `tensors`.
+    private init(_ block: TextEncoderBlock, _ rest: inout TensorQueue) {
+        query = rest.layer(block.query)
+        key = rest.layer(block.key)
+        value = rest.layer(block.value)
+        output = rest.layer(block.output)
+        gate = rest.layer(block.gate)
+        input = rest.layer(block.input)
+        feedForwardOutput = rest.layer(block.feedForwardOutput)
+        attentionNorm = rest.next()
+        positionBias = rest.next()
+        feedForwardNorm = rest.next()
+    }
 }
 
 /// Everything an encoding writes to.
@@ -45,8 +70,7 @@ struct TextEncoderWorkspace {
     let hidden: Tensor
     /// i32 `[tokens * tokens]`: the bucket of each (query, key).
     let buckets: Tensor
-    /// f32 `[tokens * tokens, heads]`, then `[heads, tokens, tokens]`.
-    let biasByPair: Tensor
+    /// f32 `[heads, tokens, tokens]`.
     let bias: Tensor
 
     init(_ configuration: TextEncoderConfiguration, tokenCount n: Int, _ backend: any Backend) throws {
@@ -59,7 +83,6 @@ struct TextEncoderWorkspace {
         gate = try backend.allocate([n, configuration.feedForwardDim], type)
         hidden = try backend.allocate([n, configuration.feedForwardDim], type)
         buckets = try backend.allocate([n * n], .i32)
-        biasByPair = try backend.allocate([n * n, configuration.headCount], .f32)
         bias = try backend.allocate([configuration.headCount, n, n], .f32)
         let byDistance = (1 - n..<n).map {
             Int32(

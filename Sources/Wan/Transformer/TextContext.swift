@@ -22,11 +22,12 @@ public struct TextConditioning: Sendable {
     }
 }
 
-/// A text as one transformer's cross-attentions see it: keys and values of every block, made once a job.
+/// A text as one transformer's cross-attentions see it: keys and values of every block, made once a job: at once where the
+/// blocks are on the backend, else when the first pass comes to each.
 ///
 /// The padding rows up to the text length are all equal, and so are their keys and values: one row stands for them
 /// all, its score raised by log(their number). That is the same softmax, exactly, over fewer keys.
-public struct TextContext: Sendable {
+public final class TextContext {
     /// Text through the embedding MLP, `[rows, dim]`.
     public let embedded: Tensor
     /// One of each a block, `[rows, heads, headDim]`.
@@ -34,6 +35,8 @@ public struct TextContext: Sendable {
     let values: [Tensor]
     /// f32 `[rows]`: log of how many text rows each row stands for; nil if one each.
     let bias: Tensor?
+    /// Layers whose keys and values are there.
+    private var filled: Set<Int> = []
 
     /// - Parameter mergesPadding: if false, every padding row is kept (to prove that merging changes nothing).
     init(_ text: TextConditioning, _ transformer: Transformer, mergesPadding: Bool) throws {
@@ -55,21 +58,29 @@ public struct TextContext: Sendable {
         let layers = configuration.layerCount
         let heads = [rowCount, configuration.headCount, configuration.headDim]
         let storage = try backend.allocate([2 * layers, rowCount, dim], backend.activationType)
-        for (layer, block) in weights.blocks.enumerated() {
-            let key = storage.row(layer)
-            backend.linear(embedded, block.crossAttention.key, into: key, .none)
-            backend.rmsNorm(key, weight: block.crossAttention.keyNorm, epsilon: configuration.epsilon, into: key)
-            backend.linear(embedded, block.crossAttention.value, into: storage.row(layers + layer), .none)
-        }
         keys = (0..<layers).map { storage.row($0).reshaped(heads) }
         values = (0..<layers).map { storage.row(layers + $0).reshaped(heads) }
-        guard mergesPadding, padding > 1 else {
+        if mergesPadding, padding > 1 {
+            let bias = try backend.allocate([rowCount], .f32)
+            backend.write([Float](repeating: 0, count: rowCount - 1) + [logf(Float(padding))], into: bias)
+            self.bias = bias
+        } else {
             bias = nil
-            return
         }
-        let bias = try backend.allocate([rowCount], .f32)
-        backend.write([Float](repeating: 0, count: rowCount - 1) + [logf(Float(padding))], into: bias)
-        self.bias = bias
+        if case .resident(let blocks) = weights.blocks.storage {
+            for (layer, block) in blocks.enumerated() { fill(layer, block, transformer) }
+        }
+        try backend.check()
+    }
+
+    /// Makes keys and values of one block, if they are not there.
+    func fill(_ layer: Int, _ block: TransformerBlock, _ transformer: Transformer) {
+        guard filled.insert(layer).inserted else { return }
+        let (backend, weights) = (transformer.backend, block.crossAttention)
+        let (key, value) = (keys[layer].reshaped(embedded.shape), values[layer].reshaped(embedded.shape))
+        backend.linear(embedded, weights.key, into: key, .none)
+        backend.rmsNorm(key, weight: weights.keyNorm, epsilon: transformer.configuration.epsilon, into: key)
+        backend.linear(embedded, weights.value, into: value, .none)
     }
 
     /// Bytes for a text of `rows` true rows.

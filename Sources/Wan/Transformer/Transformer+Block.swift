@@ -21,11 +21,12 @@ extension Transformer {
         let (query, key, value) = workspace.projections
         let (flatQuery, flatKey) = (query.reshaped(stream.shape), key.reshaped(stream.shape))
         let weights = block.selfAttention
-        backend.modulatedNorm(
-            stream, shift: modulation.attentionShift, scale: modulation.attentionScale, epsilon: epsilon, into: normed)
-        backend.linear(normed, weights.query, into: flatQuery, .none)
-        backend.linear(normed, weights.key, into: flatKey, .none)
-        backend.linear(normed, weights.value, into: value.reshaped(stream.shape), .none)
+        backend.linear(
+            normed: stream,
+            by: .modulated(shift: modulation.attentionShift, scale: modulation.attentionScale, epsilon: epsilon),
+            [weights.query, weights.key, weights.value], into: [flatQuery, flatKey, value.reshaped(stream.shape)],
+            .none,
+            normed: normed)
         if let observe {
             backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
             try observe(.normedQuery(layer), query)
@@ -58,9 +59,9 @@ extension Transformer {
         let query = workspace.projections.query
         let flatQuery = query.reshaped(stream.shape)
         let weights = block.crossAttention
-        backend.layerNorm(
-            stream, weight: block.crossNormWeight, bias: block.crossNormBias, epsilon: epsilon, into: normed)
-        backend.linear(normed, weights.query, into: flatQuery, .none)
+        backend.linear(
+            normed: stream, by: .affine(weight: block.crossNormWeight, bias: block.crossNormBias, epsilon: epsilon),
+            [weights.query], into: [flatQuery], .none, normed: normed)
         backend.rmsNorm(flatQuery, weight: weights.queryNorm, epsilon: epsilon, into: flatQuery)
         let output = normed.reshaped(query.shape)
         backend.attention(
@@ -73,14 +74,15 @@ extension Transformer {
         _ block: TransformerBlock, _ modulation: BlockModulation, _ workspace: TransformerWorkspace
     ) {
         let (stream, normed) = (workspace.stream, workspace.normed)
-        backend.modulatedNorm(
-            stream, shift: modulation.feedForwardShift, scale: modulation.feedForwardScale,
-            epsilon: configuration.epsilon, into: normed)
+        let norm = RowNorm.modulated(
+            shift: modulation.feedForwardShift, scale: modulation.feedForwardScale, epsilon: configuration.epsilon)
         let tokens = stream.shape[0]
         for start in stride(from: 0, to: tokens, by: workspace.feedForwardRows) {
             let rows = start..<min(start + workspace.feedForwardRows, tokens)
             let hidden = workspace.hidden(rows: rows.count)
-            backend.linear(normed.rows(rows), block.feedForwardInput, into: hidden, .activation(.geluTanh))
+            backend.linear(
+                normed: stream.rows(rows), by: norm, [block.feedForwardInput], into: [hidden], .activation(.geluTanh),
+                normed: normed.rows(rows))
             backend.linear(hidden, block.feedForwardOutput, into: stream.rows(rows), .gated(modulation.feedForwardGate))
         }
     }
@@ -91,10 +93,11 @@ extension Transformer {
     ///
     /// - Parameter output: as handed to an observer at `.selfAttention` or `.crossAttention`.
     public func projected(_ output: Tensor, of stage: TransformerStage) throws -> Tensor {
+        guard case .resident(let blocks) = weights.blocks.storage else { preconditionFailure("blocks in host memory") }
         let projection: any Linear
         switch stage {
-        case .selfAttention(let layer): projection = weights.blocks[layer].selfAttention.output
-        case .crossAttention(let layer): projection = weights.blocks[layer].crossAttention.output
+        case .selfAttention(let layer): projection = blocks[layer].selfAttention.output
+        case .crossAttention(let layer): projection = blocks[layer].crossAttention.output
         default: preconditionFailure("\(stage) has no output projection")
         }
         let result = try backend.allocate([output.shape[0], configuration.dim], backend.activationType)

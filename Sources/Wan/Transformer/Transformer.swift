@@ -9,24 +9,34 @@ public final class Transformer: Sendable {
     public let backend: any Backend
     let weights: TransformerWeights
 
-    /// - Parameter precision: what the linear layers of the blocks compute in (the others run as stored).
+    /// - Parameters:
+    ///   - precision: what the linear layers of the blocks compute in (the others run as stored); int8 stands for what the
+    ///     backend prefers of eight bits.
+    ///   - place: where the blocks are; from the host's memory they come through a `TransformerWindow`.
+    ///   - onBlock: called after each block is read; an error it throws ends the loading.
     /// - Throws: `WanError` for tensors that are missing or of another shape; `BackendError`.
     public init(
-        _ reader: WeightReader, configuration: TransformerConfiguration, precision: LinearPrecision = .stored
+        _ reader: WeightReader, configuration: TransformerConfiguration, precision: LinearPrecision = .stored,
+        blocks place: BlockPlace = .device, onBlock: (Int) throws -> Void = { _ in }
     ) throws {
         self.configuration = configuration
         backend = reader.backend
-        weights = try TransformerWeights(reader, configuration, precision: precision)
+        let precision = precision == .int8 ? backend.quantizedPrecision : precision
+        weights = try TransformerWeights(reader, configuration, precision: precision, blocks: place, onBlock: onBlock)
+        try backend.check()
     }
 
     /// Bytes of the weights on the backend.
     public var weightBytes: Int { weights.byteCount }
 
-    /// Whether every block has what sparse-linear attention needs.
-    public var supportsSparseAttention: Bool { weights.blocks.allSatisfy { $0.linearBranch != nil } }
+    /// Bytes of its blocks in host memory.
+    public var hostBytes: Int { weights.blocks.hostByteCount }
 
-    /// What most of the blocks' linear layers really compute in.
-    public var linearPrecision: LinearPrecision { weights.blocks.first?.feedForwardInput.precision ?? .stored }
+    /// Whether its blocks have what sparse-linear attention needs.
+    public var supportsSparseAttention: Bool { weights.blocks.form.linearBranch != nil }
+
+    /// What the blocks' linear layers really compute in.
+    public var linearPrecision: LinearPrecision { weights.blocks.form.feedForwardInput.precision }
 
     /// Bytes a forward pass writes to, workspace and text context together, apart from a backend's own needs.
     public static func workspaceBytes(
@@ -34,6 +44,11 @@ public final class Transformer: Sendable {
     ) -> Int {
         TransformerWorkspace.byteCount(configuration, tokens: geometry.tokenCount, activation: activation)
             + TextContext.byteCount(configuration, rows: textRows, activation: activation)
+    }
+
+    /// Rows the feed-forward takes at once.
+    public static func feedForwardRows(configuration: TransformerConfiguration, tokens: Int, activation: DType) -> Int {
+        TransformerWorkspace.plan(configuration, tokens: tokens, activation: activation).feedForwardRows
     }
 
     public func makeWorkspace(_ geometry: LatentGeometry) throws -> TransformerWorkspace {
@@ -48,9 +63,8 @@ public final class Transformer: Sendable {
     /// Sets the image channels `[conditionChannels, F, H, W]` (4 of mask, 16 of latents); valid for all steps of a job.
     public func setCondition(_ condition: [Float], in workspace: TransformerWorkspace) {
         precondition(condition.count == configuration.conditionChannels * workspace.geometry.latentCount / 16)
-        Patches.pack(
-            condition, geometry: workspace.geometry, firstChannel: LatentGeometry.channels,
-            width: configuration.patchInputSize, into: &workspace.hostPatches)
+        backend.write(
+            condition, into: workspace.planes.rows(LatentGeometry.channels..<configuration.inputChannels))
     }
 
     /// One call of the network.
@@ -61,23 +75,24 @@ public final class Transformer: Sendable {
     ///   - text: made by `prepare` of this transformer.
     ///   - attention: of self-attention; `.sparseLinear` needs `supportsSparseAttention`.
     ///   - workspace: of the latents' geometry; an image model's condition must have been set.
+    ///   - window: where the blocks pass through if they are in host memory; this pass must be the next it knows of.
     ///   - chosenBlocks: if given, one i32 tensor a layer, receives what sparse attention chose.
     ///   - observe: called as the pass goes on; an error it throws ends the pass.
     /// - Returns: the velocity `[16, F, H, W]`.
     public func velocity(
         latents: [Float], timestep: Float, text: TextContext, attention: AttentionKind,
-        workspace: TransformerWorkspace, chosenBlocks: [Tensor]? = nil,
+        workspace: TransformerWorkspace, window: TransformerWindow? = nil, chosenBlocks: [Tensor]? = nil,
         observe: ((TransformerStage, Tensor) throws -> Void)? = nil
     ) throws -> [Float] {
         precondition(latents.count == workspace.geometry.latentCount, "latents do not fit the workspace")
-        Patches.pack(
-            latents, geometry: workspace.geometry, firstChannel: 0, width: configuration.patchInputSize,
-            into: &workspace.hostPatches)
-        backend.write(workspace.hostPatches, into: workspace.patches)
+        backend.write(latents, into: workspace.planes.rows(0..<LatentGeometry.channels))
+        Patches.pack(workspace.planes, geometry: workspace.geometry, into: workspace.patches, backend)
         backend.linear(workspace.patches, weights.patchEmbedding, into: workspace.stream, .none)
         try observe?(.patchEmbedding, workspace.stream)
         try embedTime(timestep, workspace, observe)
-        for (layer, block) in weights.blocks.enumerated() {
+        for layer in 0..<configuration.layerCount {
+            let block = try self.block(layer, in: window)
+            text.fill(layer, block, self)
             try run(
                 block, layer, text, attention, workspace, chosenBlocks: chosenBlocks?[layer], observe: observe)
             try observe?(.block(layer), workspace.stream)
@@ -88,7 +103,16 @@ public final class Transformer: Sendable {
             into: workspace.headInput)
         backend.linear(workspace.headInput, weights.head, into: workspace.velocity, .none)
         try observe?(.head, workspace.velocity)
-        return Patches.unpack(backend.download(workspace.velocity), geometry: workspace.geometry)
+        Patches.unpack(workspace.velocity, geometry: workspace.geometry, into: workspace.velocityPlanes, backend)
+        let velocity = backend.download(workspace.velocityPlanes)
+        try backend.check()
+        return velocity
+    }
+
+    private func block(_ layer: Int, in window: TransformerWindow?) throws -> TransformerBlock {
+        if case .resident(let blocks) = weights.blocks.storage { return blocks[layer] }
+        guard let window else { preconditionFailure("blocks in host memory without a window") }
+        return try window.blocks.use(layer, of: weights.blocks)
     }
 
     /// Time embedding and all modulation values of the step, in float32.
@@ -128,4 +152,21 @@ public enum TransformerStage: Sendable, Hashable {
     case block(Int)
     /// f32 `[tokens, outputChannels * 4]`.
     case head
+}
+
+/// Blocks of transformers on the backend, some at a time, for a series of passes.
+public final class TransformerWindow {
+    let blocks: BlockWindow<TransformerBlock>
+
+    /// - Parameters:
+    ///   - passes: the transformer of each pass, all of one configuration.
+    ///   - size: blocks on the backend at once, at least 2.
+    /// - Throws: `BackendError.outOfMemory`.
+    public init(passes: [Transformer], size: Int) throws {
+        guard let first = passes.first else { preconditionFailure("a window for no pass") }
+        blocks = try BlockWindow(passes.map(\.weights.blocks), size: size, backend: first.backend)
+    }
+
+    /// Copies of blocks begun so far.
+    public var loads: Int { blocks.loads }
 }

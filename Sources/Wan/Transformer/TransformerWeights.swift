@@ -8,12 +8,16 @@ struct TransformerWeights: Sendable {
     let timeEmbedding: any Linear  // time_embedding.0
     let timeEmbeddingOutput: any Linear  // time_embedding.2
     let timeProjection: any Linear  // time_projection.1
-    let blocks: [TransformerBlock]  // blocks.N
+    let blocks: BlockSource<TransformerBlock>  // blocks.N
     let modulation: Tensor  // blocks.N.modulation of all blocks, f32 [layers, 6 * dim]
     let headModulation: Tensor  // head.modulation, f32 [2, dim]
     let head: any Linear  // head.head
 
-    init(_ reader: WeightReader, _ configuration: TransformerConfiguration, precision: LinearPrecision) throws {
+    /// - Parameter onBlock: called after each block; an error it throws ends the loading.
+    init(
+        _ reader: WeightReader, _ configuration: TransformerConfiguration, precision: LinearPrecision,
+        blocks place: BlockPlace, onBlock: (Int) throws -> Void
+    ) throws {
         let dim = configuration.dim
         patchEmbedding = try reader.linear("patch_embedding", configuration.patchInputSize, dim)
         textEmbedding = try reader.linear("text_embedding.0", configuration.textDim, dim)
@@ -21,9 +25,10 @@ struct TransformerWeights: Sendable {
         timeEmbedding = try reader.linear("time_embedding.0", configuration.frequencyDim, dim)
         timeEmbeddingOutput = try reader.linear("time_embedding.2", dim, dim)
         timeProjection = try reader.linear("time_projection.1", dim, 6 * dim)
-        blocks = try (0..<configuration.layerCount).map {
-            try TransformerBlock(reader, "blocks.\($0)", configuration, precision: precision)
-        }
+        blocks = try BlockSource(
+            count: configuration.layerCount, place, on: reader.backend,
+            make: { try TransformerBlock(reader, "blocks.\($0)", configuration, precision: precision) },
+            onBlock: onBlock)
         var table: [Float] = []
         table.reserveCapacity(configuration.layerCount * 6 * dim)
         for layer in 0..<configuration.layerCount {
@@ -36,19 +41,15 @@ struct TransformerWeights: Sendable {
         head = try reader.linear("head.head", dim, configuration.patchOutputSize)
     }
 
-    var linears: [any Linear] {
-        [patchEmbedding, textEmbedding, textProjection, timeEmbedding, timeEmbeddingOutput, timeProjection, head]
-            + blocks.flatMap(\.linears)
-    }
-
+    /// Bytes on the backend.
     var byteCount: Int {
-        linears.reduce(0) { $0 + $1.byteCount } + modulation.byteCount + headModulation.byteCount
-            + blocks.reduce(0) { $0 + $1.crossNormWeight.byteCount * 6 }
+        [patchEmbedding, textEmbedding, textProjection, timeEmbedding, timeEmbeddingOutput, timeProjection, head]
+            .reduce(modulation.byteCount + headModulation.byteCount) { $0 + $1.byteCount } + blocks.byteCount
     }
 }
 
 /// One block: self-attention, cross-attention to the text, feed-forward.
-struct TransformerBlock: Sendable {
+struct TransformerBlock: StreamedBlock {
     let selfAttention: AttentionWeights  // self_attn
     /// 128 -> 128, shared by the heads; only in files made for sparse-linear attention.
     let linearBranch: (any Linear)?  // self_attn.attn_op.local_attn.proj_l
@@ -78,6 +79,38 @@ struct TransformerBlock: Sendable {
         selfAttention.linears + crossAttention.linears + [feedForwardInput, feedForwardOutput]
             + (linearBranch.map { [$0] } ?? [])
     }
+
+    var byteCount: Int {
+        linears.reduce(0) { $0 + $1.byteCount } + vectors.reduce(0) { $0 + $1.byteCount }
+    }
+
+    private var vectors: [Tensor] {
+        [
+            crossNormWeight, crossNormBias, selfAttention.queryNorm, selfAttention.keyNorm, crossAttention.queryNorm,
+            crossAttention.keyNorm,
+        ]
+    }
+
+    var tensors: [Tensor] { linears.flatMap(\.tensors) + vectors }
+
+    func replacing(_ tensors: [Tensor]) -> TransformerBlock {
+        var rest = TensorQueue(tensors)
+        return TransformerBlock(self, &rest)
+    }
+
+    /// In the order of `tensors`.
+    private init(_ block: TransformerBlock, _ rest: inout TensorQueue) {
+        let (own, cross) = (
+            block.selfAttention.linears.map { rest.layer($0) }, block.crossAttention.linears.map { rest.layer($0) }
+        )
+        feedForwardInput = rest.layer(block.feedForwardInput)
+        feedForwardOutput = rest.layer(block.feedForwardOutput)
+        linearBranch = block.linearBranch.map { rest.layer($0) }
+        crossNormWeight = rest.next()
+        crossNormBias = rest.next()
+        selfAttention = AttentionWeights(own, queryNorm: rest.next(), keyNorm: rest.next())
+        crossAttention = AttentionWeights(cross, queryNorm: rest.next(), keyNorm: rest.next())
+    }
 }
 
 /// Projections and norms of one attention.
@@ -96,6 +129,12 @@ struct AttentionWeights: Sendable {
         output = try reader.linear(name + ".o", dim, dim, precision: precision)
         queryNorm = try reader.vector(name + ".norm_q.weight", dim)
         keyNorm = try reader.vector(name + ".norm_k.weight", dim)
+    }
+
+    /// - Parameter linears: in the order of `linears`.
+    init(_ linears: [any Linear], queryNorm: Tensor, keyNorm: Tensor) {
+        (query, key, value, output) = (linears[0], linears[1], linears[2], linears[3])
+        (self.queryNorm, self.keyNorm) = (queryNorm, keyNorm)
     }
 
     var linears: [any Linear] { [query, key, value, output] }

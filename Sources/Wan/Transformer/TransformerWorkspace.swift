@@ -5,7 +5,9 @@ import Tensors
 public final class TransformerWorkspace {
     public let geometry: LatentGeometry
     let configuration: TransformerConfiguration
-    /// Tokens as they come: `[tokens, inputChannels * 4]`.
+    /// What the network is given: latents and, after them, the condition, `[inputChannels, F * H * W]`.
+    let planes: Tensor
+    /// The same as tokens: `[tokens, inputChannels * 4]`.
     let patches: Tensor
     /// The residual stream `[tokens, dim]`.
     let stream: Tensor
@@ -19,6 +21,8 @@ public final class TransformerWorkspace {
     let rotary: Tensor
     /// f32 `[tokens, outputChannels * 4]`.
     let velocity: Tensor
+    /// The same as `[outputChannels, F * H * W]`.
+    let velocityPlanes: Tensor
     /// f32: sinusoid, MLP hidden, time embedding, its activation `[1, dim]` each but the first; projection `[6 * dim]`.
     let sinusoid: Tensor
     let timeHidden: Tensor
@@ -28,8 +32,6 @@ public final class TransformerWorkspace {
     /// f32 `[layers, 6 * dim]` and `[2, dim]`: the step's modulation values.
     let modulation: Tensor
     let headModulation: Tensor
-    /// Host copy of `patches`; the condition's columns are written once.
-    var hostPatches: [Float]
 
     init(_ configuration: TransformerConfiguration, _ geometry: LatentGeometry, _ backend: any Backend) throws {
         self.geometry = geometry
@@ -37,12 +39,15 @@ public final class TransformerWorkspace {
         let (tokens, dim, type) = (geometry.tokenCount, configuration.dim, backend.activationType)
         let plan = Self.plan(configuration, tokens: tokens, activation: type)
         feedForwardRows = plan.feedForwardRows
+        let area = geometry.latentFrames * geometry.latentArea
+        planes = try backend.allocate([configuration.inputChannels, area], type)
         patches = try backend.allocate([tokens, configuration.patchInputSize], type)
         stream = try backend.allocate([tokens, dim], type)
         normed = try backend.allocate([tokens, dim], type)
         scratch = try backend.allocate([plan.scratchElements], type)
         rotary = try backend.allocate([tokens, configuration.headDim / 2, 2], .f32)
         velocity = try backend.allocate([tokens, configuration.patchOutputSize], .f32)
+        velocityPlanes = try backend.allocate([configuration.outputChannels, area], .f32)
         sinusoid = try backend.allocate([1, configuration.frequencyDim], .f32)
         timeHidden = try backend.allocate([1, dim], .f32)
         timeEmbedding = try backend.allocate([1, dim], .f32)
@@ -50,21 +55,22 @@ public final class TransformerWorkspace {
         timeProjection = try backend.allocate([1, 6 * dim], .f32)
         modulation = try backend.allocate([configuration.layerCount, 6 * dim], .f32)
         headModulation = try backend.allocate([2, dim], .f32)
-        hostPatches = [Float](repeating: 0, count: tokens * configuration.patchInputSize)
+        backend.fill(planes, with: 0)
         backend.write(RotaryTable.values(geometry: geometry, headDim: configuration.headDim), into: rotary)
+        try backend.check()
     }
 
     /// Bytes on the device for a geometry of `tokens` tokens.
     static func byteCount(_ configuration: TransformerConfiguration, tokens: Int, activation: DType) -> Int {
         let plan = plan(configuration, tokens: tokens, activation: activation)
-        let activations = tokens * (configuration.patchInputSize + 2 * configuration.dim) + plan.scratchElements
+        let activations = tokens * (2 * configuration.patchInputSize + 2 * configuration.dim) + plan.scratchElements
         let floats =
-            tokens * (configuration.headDim + configuration.patchOutputSize) + configuration.frequencyDim
+            tokens * (configuration.headDim + 2 * configuration.patchOutputSize) + configuration.frequencyDim
             + configuration.dim * (11 + 6 * configuration.layerCount)
         return activations * activation.byteCount + floats * 4
     }
 
-    private static func plan(
+    static func plan(
         _ configuration: TransformerConfiguration, tokens: Int, activation: DType
     ) -> (feedForwardRows: Int, scratchElements: Int) {
         // As many hidden rows as fit where q, k and v are, in whole blocks of 128 (an int8 layer quantises by those).

@@ -19,6 +19,7 @@ public final class VAE: Sendable {
         backend = reader.backend
         encoder = try EncoderWeights(reader, configuration)
         decoder = try DecoderWeights(reader, configuration)
+        try backend.check()
     }
 
     public var weightBytes: Int { encoder.byteCount + decoder.byteCount }

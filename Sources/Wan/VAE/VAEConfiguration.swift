@@ -46,9 +46,11 @@ public struct VAEConfiguration: Sendable, Hashable {
     /// Channels of the levels from full resolution down, with the first once more in front.
     var encoderDims: [Int] { ([1] + multipliers).map { $0 * encoderDim } }
     /// Channels of the levels from the latents' resolution up, with the first once more in front.
-    var decoderDims: [Int] { ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * decoderDim } }
+    public var decoderDims: [Int] {
+        ([multipliers[multipliers.count - 1]] + multipliers.reversed()).map { $0 * decoderDim }
+    }
     var levelCount: Int { multipliers.count }
 
     /// Frames of video a latent frame after the first stands for.
-    var framesPerLatent: Int { halvesTime.reduce(1) { $1 ? $0 * 2 : $0 } }
+    public var framesPerLatent: Int { halvesTime.reduce(1) { $1 ? $0 * 2 : $0 } }
 }

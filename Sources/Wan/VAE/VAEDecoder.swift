@@ -83,7 +83,9 @@ public final class VAEDecoder {
         try decode(latents) { frames in
             let part = bytes.rows(0..<frames.shape[0])
             backend.quantizeFrames(frames, into: part)
-            try onFrames(backend.downloadBytes(part), frames.shape[0])
+            let values = backend.downloadBytes(part)
+            try backend.check()
+            try onFrames(values, frames.shape[0])
         }
     }
 

@@ -79,7 +79,9 @@ public final class VAEEncoder {
             // A chunk repeats the one before it if both were whole chunks of zeros.
             let repeated = skipsRepetition && count == chunkFrames ? max(0, zeroFrames - count) : 0
             let means = try run(part, isFirst: start == 0, repeated: repeated)
-            store(backend.download(means), frames: means.shape[0], at: latentStart, in: &latents)
+            let values = backend.download(means)
+            try backend.check()
+            store(values, frames: means.shape[0], at: latentStart, in: &latents)
             latentStart += means.shape[0]
             start += count
         }

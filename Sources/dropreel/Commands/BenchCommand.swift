@@ -35,6 +35,21 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "With --gpu, tell what each kernel of a stage takes.")
     var profile = false
 
+    @Option(
+        parsing: .upToNextOption,
+        help: "With --gpu: whole films within so much GPU memory, of the models in --films: 12GiB, 24GiB.")
+    var memory: [ByteCount] = []
+
+    @Option(
+        parsing: .upToNextOption, help: "With --memory: models and resolutions, 1.3B:480p, 14B:480p, i2v-14B:720p.")
+    var films: [MemoryBenchmark.Film] = []
+
+    @Option(help: "With --memory, steps of each film.")
+    var steps = 4
+
+    @Option(help: "With --memory, frames of each film.")
+    var frames = 81
+
     @Option(help: "Number of the GPU.")
     var device = 0
 
@@ -82,7 +97,19 @@ struct BenchCommand: ParsableCommand {
         if let peak = HostMemory.peak() { Console.error("peak memory of this run: \(MemoryEstimate.text(peak))") }
     }
 
+    private func runWithinMemory() throws {
+        let made = films.isEmpty ? [MemoryBenchmark.Film(kind: .t2v13B, resolution: "480p")] : films
+        let cases = memory.flatMap { limit in
+            made.map { MemoryBenchmark.Case(kind: $0.kind, resolution: $0.resolution, limit: limit.value) }
+        }
+        let benchmark = MemoryBenchmark(device: device, steps: steps, frames: frames, films: max(1, repetitions))
+        let rows = try benchmark.run(cases) { Console.error($0.text) }
+        guard json else { return Console.print(rows.map(\.text).joined(separator: "\n")) }
+        try Console.printJSON(rows)
+    }
+
     private func runOnGPU() throws {
+        if !memory.isEmpty { return try runWithinMemory() }
         let chosen = try EngineFactory.backend(.cuda, device: device, threads: threads)
         guard let backend = chosen as? CUDABackend else { throw ExitCode.unavailable }
         let tell: ((String, [WorkTime]) -> Void)? = profile ? { Self.tell($0, $1) } : nil
@@ -113,3 +140,26 @@ struct BenchCommand: ParsableCommand {
 }
 
 extension GPUBenchmark.Stage: ExpressibleByArgument {}
+
+extension MemoryBenchmark.Film: ExpressibleByArgument {
+    /// "14B:480p".
+    public init?(argument: String) {
+        let parts = argument.split(separator: ":").map(String.init)
+        guard parts.count == 2, let kind = FullSizeModel.Kind(rawValue: parts[0]) else { return nil }
+        self.init(kind: kind, resolution: parts[1])
+    }
+}
+
+/// A number of bytes on the command line: "12GiB", "512MiB".
+struct ByteCount: ExpressibleByArgument {
+    let value: Int
+
+    init?(argument: String) {
+        let units = ["GiB": 30, "MiB": 20]
+        guard let (unit, shift) = units.first(where: { argument.hasSuffix($0.key) }),
+            let number = Double(argument.dropLast(unit.count).trimmingCharacters(in: .whitespaces)), number > 0,
+            number < 1_048_576
+        else { return nil }
+        value = Int(number * Double(Int(1) << shift))
+    }
+}

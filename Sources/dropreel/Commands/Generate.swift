@@ -24,6 +24,9 @@ struct Generate: ParsableCommand {
     @Option(name: .customLong("set"), help: "A setting, name=value; may be repeated.")
     var settings: [String] = []
 
+    @Option(help: "Most memory to take of the GPU, 12GiB; without it what is free.")
+    var gpuMemory: ByteCount?
+
     @OptionGroup var option: ConfigurationOption
 
     @Flag(help: "Print the log as JSON.")
@@ -42,7 +45,8 @@ struct Generate: ParsableCommand {
         let seed = job.fixedSeed ?? UInt64.random(in: 0...SettingDefinition.maximumSeed)
         var request = GenerationRequest(job, prompt: job.usedPrompt, image: picture, seed: seed)
         request.noiseDevice = NoiseDevice(configuration.engine)
-        let backend = try EngineFactory.backend(configuration, threads: configuration.engine.threads)
+        let backend = try EngineFactory.backend(
+            configuration, threads: configuration.engine.threads, memoryLimit: gpuMemory?.value)
         try make(request, with: EngineFactory.generator(library, backend), job: job)
     }
 

@@ -18,6 +18,7 @@ extension GenerationRequest {
             boundary: settings.boundary.value, attention: AttentionChoice(settings.attention.value),
             slaTopK: settings.slaTopK.value, linearPrecision: settings.quantLinear.value ? .int8 : .float,
             crf: settings.crf.value)
+        mayQuantize = [.standard, .model(settings.model.value)].contains(settings.quantLinear.origin)
     }
 
     var videoSettings: VideoSettings {

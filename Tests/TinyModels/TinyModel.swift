@@ -5,15 +5,16 @@ import Tensors
 import TestSupport
 
 /// A complete model of random weights, small enough to run in a moment.
-enum TinyModel {
-    static let name = "Tiny"
-    static let textDim = 16
+public enum TinyModel {
+    public static let name = "Tiny"
+    public static let textDim = 16
     /// At least as many as tokenizer `b` of the golden values has.
-    static let vocabularySize = 1304
+    public static let vocabularySize = 1304
 
     /// Writes the model's folder inside `folder`.
+    /// - Parameter layers: blocks of each network and of the text encoder.
     @discardableResult
-    static func write(in folder: URL, sparse: Bool = true) throws -> URL {
+    public static func write(in folder: URL, sparse: Bool = true, layers: Int = 1) throws -> URL {
         let model = folder.appending(path: "tiny")
         try FileManager.default.createDirectory(at: model, withIntermediateDirectories: true)
         func save(_ file: String, _ seed: UInt64, _ fill: (inout Weights) -> Void) throws {
@@ -21,11 +22,17 @@ enum TinyModel {
             fill(&weights)
             try SafetensorsWriter.write(weights.tensors, to: model.appending(path: file).path)
         }
-        try save("t2v.safetensors", 1) { $0.addTransformer(inputChannels: 16, textDim: textDim, sparse: sparse) }
-        try save("high.safetensors", 2) { $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse) }
-        try save("low.safetensors", 3) { $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse) }
+        try save("t2v.safetensors", 1) {
+            $0.addTransformer(inputChannels: 16, textDim: textDim, sparse: sparse, layers: layers)
+        }
+        try save("high.safetensors", 2) {
+            $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers)
+        }
+        try save("low.safetensors", 3) {
+            $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers)
+        }
         try save("vae.safetensors", 4) { $0.addVAE(dim: 2) }
-        try save("text.safetensors", 5) { $0.addTextEncoder(dim: textDim, vocabulary: vocabularySize) }
+        try save("text.safetensors", 5) { $0.addTextEncoder(dim: textDim, vocabulary: vocabularySize, layers: layers) }
         let tokenizer = model.appending(path: "tokenizer")
         try FileManager.default.createDirectory(at: tokenizer, withIntermediateDirectories: true)
         try FileManager.default.copyItem(
@@ -34,7 +41,7 @@ enum TinyModel {
         return model
     }
 
-    static let manifest = """
+    public static let manifest = """
         {"name": "Tiny", "version": "1", "modes": {"t2v": {"transformer": "t2v.safetensors"},
          "i2v": {"high_noise": "high.safetensors", "low_noise": "low.safetensors"}}, "vae": "vae.safetensors",
          "text_encoder": "text.safetensors", "tokenizer": "tokenizer",
@@ -44,13 +51,13 @@ enum TinyModel {
 }
 
 /// Named random tensors under Wan's names.
-struct Weights {
-    private(set) var tensors: [HostTensor] = []
+public struct Weights {
+    public private(set) var tensors: [HostTensor] = []
     private var random: SplitMix
 
-    init(seed: UInt64) { random = SplitMix(seed) }
+    public init(seed: UInt64) { random = SplitMix(seed) }
 
-    mutating func add(_ name: String, _ shape: [Int], fan: Int = 1, mean: Float = 0, scale: Float = 1) {
+    public mutating func add(_ name: String, _ shape: [Int], fan: Int = 1, mean: Float = 0, scale: Float = 1) {
         let values = random.values(shape.reduce(1, *), scale: scale * 1.7 / Float(fan).squareRoot()).map { $0 + mean }
         tensors.append(HostTensor(shape: shape, values: values).renamed(name))
     }
@@ -60,7 +67,7 @@ struct Weights {
         add(name + ".bias", [output], scale: 0.1)
     }
 
-    mutating func addTransformer(inputChannels: Int, textDim: Int, sparse: Bool) {
+    public mutating func addTransformer(inputChannels: Int, textDim: Int, sparse: Bool, layers: Int = 1) {
         let dim = 128
         linear("patch_embedding", inputChannels * 4, dim)
         linear("text_embedding.0", textDim, dim)
@@ -70,30 +77,35 @@ struct Weights {
         linear("time_projection.1", dim, 6 * dim)
         linear("head.head", dim, 64)
         add("head.modulation", [1, 2, dim], scale: 0.3)
-        let block = "blocks.0."
-        add(block + "modulation", [1, 6, dim], scale: 0.3)
-        for attention in ["self_attn", "cross_attn"] {
-            for projection in ["q", "k", "v", "o"] { linear("\(block)\(attention).\(projection)", dim, dim) }
-            add("\(block)\(attention).norm_q.weight", [dim], mean: 1, scale: 0.1)
-            add("\(block)\(attention).norm_k.weight", [dim], mean: 1, scale: 0.1)
+        for layer in 0..<layers {
+            let block = "blocks.\(layer)."
+            add(block + "modulation", [1, 6, dim], scale: 0.3)
+            for attention in ["self_attn", "cross_attn"] {
+                for projection in ["q", "k", "v", "o"] { linear("\(block)\(attention).\(projection)", dim, dim) }
+                add("\(block)\(attention).norm_q.weight", [dim], mean: 1, scale: 0.1)
+                add("\(block)\(attention).norm_k.weight", [dim], mean: 1, scale: 0.1)
+            }
+            if sparse { linear(block + "self_attn.attn_op.local_attn.proj_l", 128, 128) }
+            add(block + "norm3.weight", [dim], mean: 1, scale: 0.1)
+            add(block + "norm3.bias", [dim], scale: 0.1)
+            linear(block + "ffn.0", dim, 48)
+            linear(block + "ffn.2", 48, dim)
         }
-        if sparse { linear(block + "self_attn.attn_op.local_attn.proj_l", 128, 128) }
-        add(block + "norm3.weight", [dim], mean: 1, scale: 0.1)
-        add(block + "norm3.bias", [dim], scale: 0.1)
-        linear(block + "ffn.0", dim, 48)
-        linear(block + "ffn.2", 48, dim)
     }
 
-    mutating func addTextEncoder(dim: Int, vocabulary: Int) {
+    public mutating func addTextEncoder(dim: Int, vocabulary: Int, layers: Int = 1) {
         add("token_embedding.weight", [vocabulary, dim])
         add("norm.weight", [dim], mean: 1, scale: 0.1)
-        for name in ["q", "k", "v", "o"] { add("blocks.0.attn.\(name).weight", [dim, dim], fan: dim) }
-        add("blocks.0.norm1.weight", [dim], mean: 1, scale: 0.1)
-        add("blocks.0.norm2.weight", [dim], mean: 1, scale: 0.1)
-        add("blocks.0.ffn.gate.0.weight", [24, dim], fan: dim)
-        add("blocks.0.ffn.fc1.weight", [24, dim], fan: dim)
-        add("blocks.0.ffn.fc2.weight", [dim, 24], fan: 24)
-        add("blocks.0.pos_embedding.embedding.weight", [32, 2])
+        for layer in 0..<layers {
+            let block = "blocks.\(layer)."
+            for name in ["q", "k", "v", "o"] { add(block + "attn.\(name).weight", [dim, dim], fan: dim) }
+            add(block + "norm1.weight", [dim], mean: 1, scale: 0.1)
+            add(block + "norm2.weight", [dim], mean: 1, scale: 0.1)
+            add(block + "ffn.gate.0.weight", [24, dim], fan: dim)
+            add(block + "ffn.fc1.weight", [24, dim], fan: dim)
+            add(block + "ffn.fc2.weight", [dim, 24], fan: 24)
+            add(block + "pos_embedding.embedding.weight", [32, 2])
+        }
     }
 
     private mutating func convolution(_ name: String, _ input: Int, _ output: Int, _ kernel: [Int]) {
@@ -117,7 +129,7 @@ struct Weights {
         convolution(name + ".1.proj", dim, dim, [1, 1])
     }
 
-    mutating func addVAE(dim: Int) {
+    public mutating func addVAE(dim: Int) {
         let multipliers = [1, 2, 4, 4]
         let halves = [false, true, true]
         var dims = ([1] + multipliers).map { $0 * dim }

@@ -1,0 +1,125 @@
+import CUDABackend
+import CUDADriver
+import Checkpoints
+import Foundation
+import Generation
+import Media
+import Sampling
+import Tensors
+
+/// Whole films at full size within a limit of GPU memory, with random weights: what a smaller card would do, with real
+/// allocations.
+public struct MemoryBenchmark {
+    public struct Film: Sendable, Hashable {
+        public var kind: FullSizeModel.Kind
+        public var resolution: String
+
+        public init(kind: FullSizeModel.Kind, resolution: String) { (self.kind, self.resolution) = (kind, resolution) }
+    }
+
+    /// One model at one resolution, on a card of some size.
+    public struct Case: Sendable, Hashable {
+        public var kind: FullSizeModel.Kind
+        public var resolution: String
+        public var limit: Int
+
+        public init(kind: FullSizeModel.Kind, resolution: String, limit: Int) {
+            (self.kind, self.resolution, self.limit) = (kind, resolution, limit)
+        }
+
+        public var name: String { "\(kind.rawValue) \(resolution) within \(MemoryEstimate.text(limit))" }
+    }
+
+    public struct Row: Codable, Sendable {
+        public var name: String
+        /// nil where it was made.
+        public var refusal: String?
+        public var plan: MemoryPlan?
+        /// Most bytes that were allocated, and what the formula had said.
+        public var peakBytes: Int
+        public var estimateBytes: Int
+        /// Seconds of the first film and of one made after it, and its stages.
+        public var firstSeconds: Double
+        public var seconds: Double
+        public var stages: [GenerationReport.Stage]
+        public var stepSeconds: [Double]
+
+        public var text: String {
+            guard let plan else { return "\(name): \(refusal ?? "")" }
+            let stages = stages.map { String(format: "\($0.stage.rawValue) %.3f", $0.seconds) }.joined(separator: ", ")
+            let steps = stepSeconds.map { String(format: "%.3f", $0) }.joined(separator: " ")
+            return "\(name): \(plan.text); allocated at most \(MemoryEstimate.text(peakBytes)) "
+                + String(format: "(%.2f of the estimate); ", Double(peakBytes) / Double(max(estimateBytes, 1)))
+                + String(format: "first film %.2f s, next %.2f s (", firstSeconds, seconds) + stages
+                + "), steps \(steps)"
+        }
+    }
+
+    let device: Int
+    let steps: Int
+    let frames: Int
+    let films: Int
+
+    /// - Parameters:
+    ///   - frames: of each film.
+    ///   - films: of each case; the last one's times count.
+    public init(device: Int, steps: Int = 4, frames: Int = 81, films: Int = 2) {
+        (self.device, self.steps, self.frames, self.films) = (device, steps, frames, films)
+    }
+
+    /// - Parameter quantizes: nil for what the card's size asks for.
+    public func run(_ cases: [Case], quantizes: Bool? = nil, report: (Row) -> Void) throws -> [Row] {
+        let weights = RandomWeights()
+        return try cases.map { one in
+            let row = try measure(one, quantizes, weights)
+            report(row)
+            return row
+        }
+    }
+
+    private func measure(_ one: Case, _ quantizes: Bool?, _ weights: RandomWeights) throws -> Row {
+        let backend = try CUDABackend(device: device, memoryLimit: one.limit)
+        let model = try FullSizeModel(one.kind) { weights.tensors($0) }
+        let generator = try Generator(
+            model, backend: backend,
+            options: Generator.Options(
+                availableMemory: { backend.freeMemory() }, hostMemory: HostMemory.available,
+                cardMemory: min(one.limit, backend.device.memoryBytes), peakMemory: { backend.memoryUsage.peak },
+                resetPeakMemory: { backend.resetPeakMemory() }))
+        var request = try model.request(resolution: one.resolution)
+        (request.steps, request.frameCount) = (steps, frames)
+        // With fewer steps the second network still gets the last one.
+        if steps < 4 { request.boundary = 0.95 }
+        if let quantizes { (request.mayQuantize, request.linearPrecision) = (false, quantizes ? .int8 : .float) }
+        if one.kind.mode == .i2v {
+            let count = request.size.area * 3
+            request.image = RGBImage(
+                width: request.size.width, height: request.size.height,
+                pixels: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) })
+        }
+        var reports: [GenerationReport] = []
+        do {
+            for film in 0..<max(1, films) {
+                request.prompt = "film \(film)"
+                request.seed = UInt64(film)
+                reports.append(try generator.generate(request, sink: NoSink()).report)
+            }
+        } catch let error as GenerationError {
+            return Row(
+                name: one.name, refusal: "\(error)", plan: nil, peakBytes: backend.memoryUsage.peak, estimateBytes: 0,
+                firstSeconds: 0, seconds: 0, stages: [], stepSeconds: [])
+        }
+        let last = reports[reports.count - 1]
+        return Row(
+            name: one.name, refusal: nil, plan: last.memoryPlan,
+            peakBytes: reports.compactMap(\.peakMemoryBytes).max() ?? 0,
+            estimateBytes: last.memoryPlan.bytes, firstSeconds: reports[0].totalSeconds, seconds: last.totalSeconds,
+            stages: last.stages, stepSeconds: last.steps.map(\.seconds))
+    }
+}
+
+/// Frames that nobody wants.
+private final class NoSink: FrameSink {
+    func append(_ frames: [UInt8], count: Int) throws {}
+    func finish() throws {}
+}

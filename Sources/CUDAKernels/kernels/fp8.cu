@@ -1,0 +1,149 @@
+// Linear layers over e4m3 codes: one scale a row of the input, one an output channel.
+//
+// scale = max(amax, 1e-12) / 448 of a row; code = x / scale, rounded half to even (as x * (448 / max)). The products
+// themselves are the library's; a plain one stands beside it for shapes that it does not take.
+#include "common.cuh"
+
+DEVICE void load8(const bf16 *p, float (&x)[8]) { unpack8(*(const uint4 *)p, x); }
+DEVICE void load8(const float *p, float (&x)[8]) {
+    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
+    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+DEVICE uint2 codes8(const float (&x)[8], float factor) {
+    return make_uint2(e4m3_codes(x[0] * factor, x[1] * factor) | e4m3_codes(x[2] * factor, x[3] * factor) << 16,
+                      e4m3_codes(x[4] * factor, x[5] * factor) | e4m3_codes(x[6] * factor, x[7] * factor) << 16);
+}
+
+/// Rows of x `[rows, columns]`, columns a multiple of 8 and at most 256 STEPS WARPS, held in the registers of WARPS warps;
+/// 4 / WARPS rows a block of 128 threads.
+template <typename T, int STEPS, int WARPS>
+DEVICE void quantize_rows(const T *x, u8 *codes, float *scale, int rows, int columns) {
+    __shared__ float most_of[4];
+    const int lane = threadIdx.x % (32 * WARPS), warp = threadIdx.x / 32;
+    const int row = blockIdx.x * (4 / WARPS) + threadIdx.x / (32 * WARPS);
+    const bool live = row < rows;
+    float v[STEPS][8];
+    float most = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 * WARPS + lane) * 8;
+        if (live && at < columns) {
+            load8(x + (i64)row * columns + at, v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[s][i]));
+        }
+    }
+    most = warp_max(most);
+    if (WARPS > 1) {
+        if (threadIdx.x % 32 == 0) most_of[warp] = most;
+        __syncthreads();
+        for (int i = 0; i < 4; i++) most = fmaxf(most, most_of[i]);
+    }
+    if (!live) return;
+    most = fmaxf(most, 1e-12f);
+    const float factor = __fdiv_rn(448.0f, most);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 * WARPS + lane) * 8;
+        if (at < columns) *(uint2 *)(codes + (i64)row * columns + at) = codes8(v[s], factor);
+    }
+    if (lane == 0) scale[row] = __fdiv_rn(most, 448.0f);
+}
+#define QUANTIZE_ROWS(NAME, T, STEPS, WARPS)                                                                           \
+    KERNEL NAME(const T *x, u8 *codes, float *scale, int rows, int columns) {                                          \
+        quantize_rows<T, STEPS, WARPS>(x, codes, scale, rows, columns);                                                \
+    }
+QUANTIZE_ROWS(quantize_rows_bf16_short, bf16, 8, 1)
+QUANTIZE_ROWS(quantize_rows_bf16_long, bf16, 16, 4)
+QUANTIZE_ROWS(quantize_rows_f32_long, float, 16, 4)
+
+/// (x - mean) / sqrt(var + epsilon) of rows of bf16, `* weight + bias` or, if modulated, `* (1 + weight) + bias`, rounded to
+/// bf16 as if it had been stored, then to codes. One warp a row, four rows a block; dim at most 256 STEPS.
+template <int STEPS>
+DEVICE void layer_norm_rows8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                             int dim, float epsilon, int modulated) {
+    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    float v[STEPS][8];
+    float sum = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            load8(x + (i64)row * dim + at, v[s]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum += v[s][i];
+        }
+    }
+    const float mean = warp_sum(sum) / dim;
+    float squares = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++)
+        if ((s * 32 + lane) * 8 < dim) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                v[s][i] -= mean;
+                squares += v[s][i] * v[s][i];
+            }
+        }
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
+    float most = 0;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) {
+            float w[8], b[8];
+            if (weight) load8(weight + at, w);
+            if (bias) load8(bias + at, b);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float y = v[s][i] * factor;
+                if (weight) y *= modulated ? 1.0f + w[i] : w[i];
+                if (bias) y += b[i];
+                v[s][i] = rounded<bf16>(y);
+                most = fmaxf(most, fabsf(v[s][i]));
+            }
+        }
+    }
+    most = fmaxf(warp_max(most), 1e-12f);
+    const float share = __fdiv_rn(448.0f, most);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const int at = (s * 32 + lane) * 8;
+        if (at < dim) *(uint2 *)(codes + (i64)row * dim + at) = codes8(v[s], share);
+    }
+    if (lane == 0) scale[row] = __fdiv_rn(most, 448.0f);
+}
+KERNEL layer_norm_rows8_8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                          int dim, float epsilon, int modulated) {
+    layer_norm_rows8<8>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
+}
+KERNEL layer_norm_rows8_20(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
+                           int dim, float epsilon, int modulated) {
+    layer_norm_rows8<20>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
+}
+
+/// A gate taken into the channels' scales and the bias (null: none).
+KERNEL gate_rows8(const float *scale, const float *bias, const float *gate, float *gated_scale, bf16 *gated_bias,
+                  int n) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+        gated_scale[i] = scale[i] * gate[i];
+        gated_bias[i] = from_float<bf16>(bias ? bias[i] * gate[i] : 0.0f);
+    }
+}
+
+/// out `[m, n]` = epilogue((x w^T) x_scale w_scale); depth a multiple of 16. One warp a value, for shapes that are rare.
+KERNEL rows8_linear_bf16(const u8 *x, const float *x_scale, const u8 *w, const float *w_scale, bf16 *out, i64 m, int n,
+                         int k, Epilogue e) {
+    const int lane = threadIdx.x % 32;
+    for (i64 i = ((i64)blockIdx.x * blockDim.x + threadIdx.x) / 32; i < m * n; i += (i64)gridDim.x * blockDim.x / 32) {
+        const i64 row = i / n;
+        const int column = (int)(i % n);
+        float sum = 0;
+        for (int at = lane; at < k; at += 32)
+            sum += e4m3_value(x[row * k + at]) * e4m3_value(w[(i64)column * k + at]);
+        sum = warp_sum(sum);
+        if (lane == 0) out[i] = finished(out, i, column, sum * x_scale[row] * w_scale[column], e);
+    }
+}
