@@ -142,13 +142,16 @@ var tests: [Target] {
         test("FuzzTests", ["FuzzTargets"]),
         // Models of random weights, small enough to run in a moment.
         .target(
-            name: "TinyModels", dependencies: ["Checkpoints", "Generation", "Tensors", "TestSupport"],
+            name: "TinyModels", dependencies: ["CPUBackend", "Checkpoints", "Generation", "Tensors", "TestSupport"],
             path: "Tests/TinyModels"),
         test("CPUBackendTests", ["CPUBackend", "OperationChecks", "Tensors"]),
         test("CUDABackendTests", ["CUDABackend", "CUDADriver", "OperationChecks", "Tensors"]),
         test(
             "WanTests",
-            ["TinyModels", "Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest", "Text", "Media"]),
+            [
+                "TinyModels", "Wan", "Sampling", "CPUBackend", "Checkpoints", "Tensors", "Generation", "SelfTest",
+                "Text", "Media",
+            ]),
         // Memory plans, exhaustion and lost GPUs, over a driver that counts and fails as told.
         .target(name: "FakeCUDA", path: "Tests/FakeCUDA"),
         test(

@@ -4,7 +4,9 @@
 # of 500,000 known files. Takes several hours; the normal suite takes a few points of each. docs/reliability.md says what
 # was reached.
 #
-#   scripts/test-faults.sh [PART...]   kills recovery faults random drops files; all of them unless said otherwise
+# Memory refused at every request of a film, by the host and by a GPU's driver.
+#
+#   scripts/test-faults.sh [PART...]   kills recovery faults random drops files memory; all of them unless said otherwise
 #   DROPREEL_FAULTS_STRIDE   of so many points in a row one is struck in the recovery and fault sweeps (1)
 #   DROPREEL_KILL_ROUNDS     random kills (10000)
 #   DROPREEL_DROPS           drops over SMB (100000), DROPREEL_DROPS_PER_SECOND of them in a second (20)
@@ -12,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 parts=("$@")
-if [ ${#parts[@]} -eq 0 ]; then parts=(kills recovery faults random drops files); fi
+if [ ${#parts[@]} -eq 0 ]; then parts=(kills recovery faults random drops files memory); fi
 export DROPREEL_FAULTS_LONG=1
 export DROPREEL_KILL_ROUNDS="${DROPREEL_KILL_ROUNDS:-10000}"
 export DROPREEL_DROPS="${DROPREEL_DROPS:-100000}"
@@ -38,6 +40,7 @@ for part in "${parts[@]}"; do
     random) run 'WatchFolderTests\.ProcessTests/killedAtRandom' ;;
     drops) run 'SambaTests\..*StormTests' ;;
     files) run 'WatchFolderTests\.ScaleTests' ;;
+    memory) DROPREEL_EVERY_ALLOCATION=1 run 'ElasticTests\..*ExhaustionTests' ;;
     *)
         echo "no part named $part" >&2
         exit 64

@@ -116,7 +116,9 @@ private struct Ladder {
         modes.append((.inTurns, nil))
         let largest: Int
         if let limit {
-            let room = limit - needs.fixedBytes - steps - needs.networks.reduce(0) { $0 + $1.size.fixed }
+            let making = needs.networks.map(\.size.making).max() ?? 0
+            let always = needs.networks.reduce(0) { $0 + $1.size.fixed + (needs.isApart ? 0 : $1.size.block) }
+            let room = limit - needs.fixedBytes - max(steps, making) - always
             largest = min(count - 1, room / max(1, needs.networks.first?.size.blockImage ?? 1))
         } else {
             largest = 2
@@ -136,7 +138,8 @@ private struct Ladder {
         case .resident: held = files.reduce(0) { $0 + $1.total }
         case .inTurns: held = files.map(\.total).max() ?? 0
         case .exchanged, .streamed:
-            held = files.reduce(0) { $0 + $1.fixed + (needs.isApart ? 0 : $1.block) }
+            held =
+                files.reduce(0) { $0 + $1.fixed + (needs.isApart ? 0 : $1.block) }
                 + (window ?? 0) * (files.map(\.blockImage).max() ?? 0)
         }
         let networkImages = window == nil || !needs.isApart ? 0 : files.reduce(0) { $0 + $1.blockCount * $1.blockImage }
@@ -146,15 +149,17 @@ private struct Ladder {
             let frameStage = max(frames.decode, frames.image ?? 0, needs.vaeBytes.making)
             for place in textPlaces(
                 networks, beside: max(step, needs.vaeBytes.total + frameStage), prefersSmall: prefersSmall)
-             {
+            {
                 let textHeld = textBytes(place)
                 let text = textHeld + max(needs.textWorkspace, needs.text.making)
                 let images =
-                    networkImages + (place == .host && needs.isApart ? needs.text.blockCount * needs.text.blockImage : 0)
+                    networkImages
+                    + (place == .host && needs.isApart ? needs.text.blockCount * needs.text.blockImage : 0)
                 if let hostLimit, images > hostLimit { continue }
                 let bytes: Int
                 if networks == .resident {
-                    bytes = needs.fixedBytes + held + textHeld + needs.vaeBytes.total
+                    bytes =
+                        needs.fixedBytes + held + textHeld + needs.vaeBytes.total
                         + max(steps, making, needs.textWorkspace, needs.text.making, frameStage)
                 } else {
                     bytes = needs.fixedBytes + max(step, text, needs.vaeBytes.total + frameStage)

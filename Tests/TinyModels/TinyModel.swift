@@ -22,9 +22,15 @@ public enum TinyModel {
             fill(&weights)
             try SafetensorsWriter.write(weights.tensors, to: model.appending(path: file).path)
         }
-        try save("t2v.safetensors", 1) { $0.addTransformer(inputChannels: 16, textDim: textDim, sparse: sparse, layers: layers) }
-        try save("high.safetensors", 2) { $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers) }
-        try save("low.safetensors", 3) { $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers) }
+        try save("t2v.safetensors", 1) {
+            $0.addTransformer(inputChannels: 16, textDim: textDim, sparse: sparse, layers: layers)
+        }
+        try save("high.safetensors", 2) {
+            $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers)
+        }
+        try save("low.safetensors", 3) {
+            $0.addTransformer(inputChannels: 36, textDim: textDim, sparse: sparse, layers: layers)
+        }
         try save("vae.safetensors", 4) { $0.addVAE(dim: 2) }
         try save("text.safetensors", 5) { $0.addTextEncoder(dim: textDim, vocabulary: vocabularySize, layers: layers) }
         let tokenizer = model.appending(path: "tokenizer")

@@ -132,7 +132,7 @@ struct GenerationTests {
                 "high.safetensors", "low.safetensors", "vae.safetensors", "text.safetensors", "tokenizer/spiece.model",
             ])
         #expect(report.weights.allSatisfy { $0.sha256.count == 64 })
-        #expect(report.stages.map(\.stage) == [.load, .text, .image, .step, .decode, .encode])
+        #expect(report.stages.map(\.stage) == [.load, .text, .image, .step, .swap, .decode, .encode])
         #expect(report.attention == .sla && report.slaTopk == 0.5 && report.linearPrecision == "float")
         #expect(report.backend == "cpu" && report.precision == "f32" && report.sampler == .ode)
         #expect(report.diffusionSeconds > 0 && report.totalSeconds >= report.diffusionSeconds)
@@ -158,6 +158,33 @@ struct GenerationTests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         #expect(try digests.digest(file) == expected)
         #expect(try digests.digest(file) == expected)
+    }
+
+    /// Told apart by a planted digest: what is kept is taken as long as the file is the same, and never after a change,
+    /// even one that leaves size and modification time as they were.
+    @Test func digestsOutlastTheProcessButNotTheFile() throws {
+        let file = scratch.url.appending(path: "weights")
+        let kept = scratch.url.appending(path: "digests.json")
+        try Data("abc".utf8).write(to: file)
+        let digest = try FileDigests(folder: scratch.url).digest(file)
+        let planted = String(repeating: "0", count: 64)
+        let text = try String(contentsOf: kept, encoding: .utf8)
+        #expect(text.contains(digest))
+        try Data(text.replacing(digest, with: planted).utf8).write(to: kept)
+        #expect(try FileDigests(folder: scratch.url).digest(file) == planted)
+        let modified = try FileManager.default.attributesOfItem(atPath: file.path)[.modificationDate]
+        let handle = try FileHandle(forWritingTo: file)
+        try handle.write(contentsOf: Data("abd".utf8))
+        try handle.close()
+        try FileManager.default.setAttributes([.modificationDate: modified as Any], ofItemAtPath: file.path)
+        let changed = "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9"
+        #expect(try FileDigests(folder: scratch.url).digest(file) == changed)
+        for damage in ["", "{", "[{\"file\": 1}]", text.replacing(digest, with: "nonsense")] {
+            try Data(damage.utf8).write(to: kept)
+            #expect(try FileDigests(folder: scratch.url).digest(file) == changed)
+        }
+        try FileManager.default.removeItem(at: file)
+        #expect(throws: CocoaError.self) { try FileDigests(folder: scratch.url).digest(file) }
     }
 
     @Test func progressRisesToTheEndThroughEveryStage() throws {
@@ -228,10 +255,10 @@ struct GenerationTests {
         let (roomy, tight) = (MemorySink(), MemorySink())
         let generous = generator()
         _ = try generous.generate(request, sink: roomy)
-        #expect(generous.resident.contains("Tiny/high.safetensors/stored"))
-        let scarce = generator(Generator.Options(memoryLimit: estimate.leastBytes))
+        #expect(generous.resident.contains("Tiny/high.safetensors/stored/device"))
+        let scarce = generator(Generator.Options(memoryLimit: estimate.leastBytes, availableMemory: { nil }))
         _ = try scarce.generate(request, sink: tight)
-        #expect(!scarce.resident.contains("Tiny/high.safetensors/stored"))
+        #expect(!scarce.resident.contains("Tiny/high.safetensors/stored/device"))
         #expect(scarce.resident.bytes < generous.resident.bytes)
         #expect(tight.frames == roomy.frames)
     }

@@ -4,6 +4,7 @@ import Sampling
 import Tensors
 import TestSupport
 import Testing
+import TinyModels
 import Wan
 
 /// Chunks, passes and skipped repetition change nothing; memory does not grow with the clip.

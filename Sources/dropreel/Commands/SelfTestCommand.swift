@@ -63,7 +63,9 @@ struct SelfTestCommand: ParsableCommand {
         Console.error("\(backend.name), \(backend.activationType): \(backend.deviceDescription)")
         var (passed, failed) = (0, 0)
         if operations {
-            let counts = OperationChecks.run(on: backend, only: only, long: backend.name != "cpu") { show($0.description, $0.passed) }
+            let counts = OperationChecks.run(on: backend, only: only, long: backend.name != "cpu") {
+                show($0.description, $0.passed)
+            }
             (passed, failed) = (passed + counts.passed, failed + counts.failed)
         }
         if let folder {

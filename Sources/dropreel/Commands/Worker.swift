@@ -25,7 +25,7 @@ struct Worker: ParsableCommand {
         LogSetup.bootstrap(configuration.log)
         let backend = try EngineFactory.backend(configuration, threads: configuration.threadsPerWorker, proves: false)
         let engine = FilmEngine(
-            generator: EngineFactory.generator(configuration.library, backend), engine: configuration.engine,
+            generator: EngineFactory.generator(configuration, backend), engine: configuration.engine,
             latents: LatentsFolder(
                 URL(fileURLWithPath: configuration.folders.state, isDirectory: true).appending(path: "latents")))
         let layout = configuration.layout
