@@ -58,16 +58,12 @@ extension GPUBenchmark {
             ) throws {
                 let (from, to) = (input.shape[1], output.shape[1])
                 let (layer, weights) = try layer(to, from, precision, keeps: compares)
-                var row = try time(
-                    "linear \(name) \(from) -> \(to)\(what)", operations: unit * Double(from * to) / Double(dim),
-                    ceiling: ceiling
-                ) { backend.linear(input, layer, into: output, epilogue) }
-                if compares {
-                    backend.linear(input, layer, into: output, .none)
-                    row.relativeError = error(of: output, input, weights)
-                    report(row)
-                }
-                rows.append(row)
+                rows.append(
+                    try time(
+                        "linear \(name) \(from) -> \(to)\(what)", operations: unit * Double(from * to) / Double(dim),
+                        ceiling: ceiling,
+                        error: compares ? { (self.error(of: output, input, weights), nil) } : nil
+                    ) { backend.linear(input, layer, into: output, epilogue) })
             }
             try run("", x, y, .none, compares: true)
             try run(", GELU", x, wide, .activation(.geluTanh))
@@ -108,14 +104,30 @@ extension GPUBenchmark {
                 backend.attention(q: q, k: k, v: v, scale: 0.088, bias: nil, into: output)
             }
         ]
+        // What the first 256 queries get: of dense attention in bf16 (0.2 % from double precision, as the operation checks
+        // say), and of the same blocks in bf16.
+        func values() -> [Float] { backend.download(output.rows(0..<256)) }
+        let dense = values()
         for quantized in [false, true] {
             let options = Self.attention(quantized: quantized)
+            var plain = options
+            plain.quantized = false
+            backend.sparseLinearAttention(
+                q: q, k: k, v: v, projection: nil, options: plain, blocks: nil, into: output)
+            let sameBlocks = values()
             let name = quantized ? "SageSLA" : "SLA"
             for branch in [nil, projection] {
                 rows.append(
                     try time(
                         "attention, \(name) 10 %\(branch == nil ? " without" : ", with") linear branch",
-                        operations: full * 0.1, ceiling: ceilings.bf16
+                        operations: full * 0.1, ceiling: ceilings.bf16,
+                        error: branch == nil
+                            ? {
+                                let found = values()
+                                return (
+                                    Self.error(found, dense), quantized ? Self.error(found, sameBlocks) : nil
+                                )
+                            } : nil
                     ) {
                         backend.sparseLinearAttention(
                             q: q, k: k, v: v, projection: branch, options: options, blocks: nil, into: output)
@@ -193,6 +205,15 @@ extension GPUBenchmark {
         return (layer, keeps ? w + b : [])
     }
 
+    private static func error(_ a: [Float], _ b: [Float]) -> Double {
+        var (difference, norm) = (0.0, 0.0)
+        for (x, y) in zip(a, b) {
+            difference += Double(x - y) * Double(x - y)
+            norm += Double(y) * Double(y)
+        }
+        return (difference / norm).squareRoot()
+    }
+
     /// Of the first 64 rows of a layer's output, against the same layer in double precision over float32 weights.
     private func error(of output: Tensor, _ input: Tensor, _ weights: [Float]) -> Double {
         let (rows, k, n) = (64, input.shape[1], output.shape[1])
@@ -223,7 +244,8 @@ extension GPUBenchmark {
     }
 
     private func time(
-        _ name: String, operations: Double? = nil, bytes: Double? = nil, ceiling: Double? = nil, _ body: () -> Void
+        _ name: String, operations: Double? = nil, bytes: Double? = nil, ceiling: Double? = nil,
+        error: (() -> (dense: Double?, bits: Double?))? = nil, _ body: () -> Void
     ) throws -> Row {
         body()
         backend.resetPeakMemory()
@@ -231,10 +253,12 @@ extension GPUBenchmark {
         try backend.check()
         let median = times[times.count / 2]
         let rate = operations.map { $0 / median / 1e12 } ?? bytes.map { $0 / median / 1e9 }
+        let errors = error?()
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
             teraflops: operations.map { $0 / median / 1e12 }, gigabytes: bytes.map { $0 / median / 1e9 },
-            shareOfCeiling: ceiling.flatMap { ceiling in rate.map { $0 / ceiling } },
+            shareOfCeiling: ceiling.flatMap { ceiling in rate.map { $0 / ceiling } }, relativeError: errors?.dense,
+            relativeErrorOfBits: errors?.bits,
             peakBytes: backend.memoryUsage.peak)
         report(row)
         return row

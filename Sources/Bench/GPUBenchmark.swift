@@ -25,6 +25,8 @@ public struct GPUBenchmark {
         public var upstreamOnH100: Double?
         /// Against arithmetic in float32 on the same values: `||a - b|| / ||b||`.
         public var relativeError: Double?
+        /// Of the same attention over the same blocks in bf16.
+        public var relativeErrorOfBits: Double?
         /// Most bytes of GPU memory during the stage, weights of this stage included.
         public var peakBytes: Int
 
@@ -35,6 +37,7 @@ public struct GPUBenchmark {
                 + (shareOfCeiling.map { String(format: " %3.0f %%", 100 * $0) } ?? "      ")
                 + String(format: "  %6.2f GiB  ", Double(peakBytes) / 0x1p30) + name
                 + (relativeError.map { String(format: "; relative error %.4f", $0) } ?? "")
+                + (relativeErrorOfBits.map { String(format: ", against the same blocks in bf16 %.4f", $0) } ?? "")
                 + (upstreamOnH100.map { String(format: "; upstream on an H100 %.4g s", $0) } ?? "")
         }
     }
