@@ -37,8 +37,11 @@ public struct Denoising: Sendable, Hashable {
     ) throws -> [Float] {
         var state = Sampler(schedule: schedule, kind: sampler, noise: noise.draw(count))
         for step in 0..<schedule.stepCount {
+            // Drawn while the network runs.
+            let ahead = sampler == .sde ? NoiseAhead(noise, count: count) : nil
             let velocity = try network(step, state.networkInput)
-            let fresh = sampler == .sde ? noise.draw(count) : []
+            var fresh: [Float] = []
+            if let ahead { (fresh, noise) = ahead.finish() }
             state.advance(velocity: velocity, noise: fresh)
             try observe?(Step(index: step, velocity: velocity, noise: fresh, state: state.state))
         }
