@@ -108,7 +108,9 @@ extension SQLiteLedger {
     public func lastResult(ofWorker worker: String) throws -> String? {
         try read { db in
             try String.fetchOne(
-                db, sql: "SELECT result FROM attempt WHERE worker = ? AND endedAt IS NOT NULL ORDER BY endedAt DESC LIMIT 1",
+                db,
+                sql:
+                    "SELECT result FROM attempt WHERE worker = ? AND endedAt IS NOT NULL ORDER BY endedAt DESC LIMIT 1",
                 arguments: [worker])
         }
     }
