@@ -70,7 +70,7 @@ var floor2: [Target] {
             name: "OperationChecks", dependencies: ["Tensors"],
             // Naive loops over whole tensors: without the optimiser they would take minutes.
             swiftSettings: [.unsafeFlags(["-O"])]),
-        .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "CSystem"]),
+        .target(name: "CUDABackend", dependencies: ["Tensors", "CUDADriver", "CUDAKernels", "Digests"]),
         .target(name: "Intake", dependencies: ["Digests", "CSystem"]),
     ]
 }

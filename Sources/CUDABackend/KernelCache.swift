@@ -1,5 +1,5 @@
-import CSystem
 import CUDADriver
+import Digests
 import Foundation
 
 /// Machine code kept on disk: compiled once for a source, an architecture and a compiler.
@@ -50,12 +50,5 @@ public struct KernelCache: Sendable {
     }
 
     /// SHA-256 in hexadecimal, 64 characters.
-    static func hash(_ bytes: [UInt8]) -> String {
-        var state = dropreel_sha256()
-        dropreel_sha256_start(&state)
-        bytes.withUnsafeBytes { dropreel_sha256_add(&state, $0.baseAddress, $0.count) }
-        var digest = [UInt8](repeating: 0, count: 32)
-        dropreel_sha256_finish(&state, &digest)
-        return digest.map { String(format: "%02x", $0) }.joined()
-    }
+    static func hash(_ bytes: [UInt8]) -> String { Digest.of(bytes) }
 }

@@ -1,26 +1,26 @@
 import Digests
 import Foundation
 
-/// SHA-256 of files, kept for as long as path, size and modification time stand.
+/// SHA-256 of files, kept for as long as the file is the same: device, inode, size and the times of its last change.
 ///
-/// Digests are computed on a thread of their own, so that reading a large checkpoint does not hold up the first job.
+/// Digests are computed on a thread of their own, so that reading a large checkpoint does not hold up the first job; with
+/// a folder they are kept on disk, too, and the next process has them at once.
 public final class FileDigests: @unchecked Sendable {
     // Invariant for `@unchecked Sendable`: `known` and `pending` are touched under `condition` alone.
-    private struct Stamp: Hashable {
-        let path: String
-        let size: UInt64
-        let modified: Date
-    }
-
     private let condition = NSCondition()
-    private var known: [Stamp: String] = [:]
-    private var pending: Set<Stamp> = []
+    private var known: [FileStamp: String]
+    private var pending: Set<FileStamp> = []
+    private let store: DigestStore?
 
-    public init() {}
+    /// - Parameter folder: where digests outlast the process; nil for nowhere.
+    public init(folder: URL? = nil) {
+        store = folder.map { DigestStore(folder: $0) }
+        known = store?.read() ?? [:]
+    }
 
     /// Starts computing what is not known yet.
     public func prepare(_ files: [URL]) {
-        let stamps = files.compactMap { try? Self.stamp($0) }
+        let stamps = files.compactMap { try? FileStamp($0) }
         condition.lock()
         let missing = stamps.filter { known[$0] == nil && !pending.contains($0) }
         pending.formUnion(missing)
@@ -28,12 +28,13 @@ public final class FileDigests: @unchecked Sendable {
         guard !missing.isEmpty else { return }
         let thread = Thread { [self] in
             for stamp in missing {
-                let digest = try? Self.digest(of: stamp.path)
+                let digest = try? Self.digest(of: stamp)
                 condition.lock()
                 if let digest { known[stamp] = digest }
                 pending.remove(stamp)
                 condition.broadcast()
                 condition.unlock()
+                if let digest { store?.keep(stamp, digest) }
             }
         }
         thread.name = "digests"
@@ -42,33 +43,84 @@ public final class FileDigests: @unchecked Sendable {
 
     /// The digest of a file, computed if need be; waits for it.
     public func digest(_ file: URL) throws -> String {
-        let stamp = try Self.stamp(file)
+        let stamp = try FileStamp(file)
         condition.lock()
         while pending.contains(stamp) { condition.wait() }
         let found = known[stamp]
         condition.unlock()
         if let found { return found }
-        let digest = try Self.digest(of: stamp.path)
+        let digest = try Self.digest(of: stamp)
         condition.lock()
         known[stamp] = digest
         condition.unlock()
+        store?.keep(stamp, digest)
         return digest
     }
 
-    private static func stamp(_ file: URL) throws -> Stamp {
-        let attributes = try FileManager.default.attributesOfItem(atPath: file.resolvingSymlinksInPath().path)
-        return Stamp(
-            path: file.resolvingSymlinksInPath().path, size: (attributes[.size] as? NSNumber)?.uint64Value ?? 0,
-            modified: attributes[.modificationDate] as? Date ?? .distantPast)
-    }
-
-    private static func digest(of path: String) throws -> String {
-        let handle = try FileHandle(forReadingFrom: URL(filePath: path))
+    /// - Throws: if the file cannot be read, or changes meanwhile.
+    private static func digest(of stamp: FileStamp) throws -> String {
+        let file = URL(fileURLWithPath: stamp.path)
+        let handle = try FileHandle(forReadingFrom: file)
         defer { try? handle.close() }
         var digest = Digest()
         while let part = try handle.read(upToCount: 1 << 22), !part.isEmpty {
             part.withUnsafeBytes { digest.add($0) }
         }
+        guard try FileStamp(file) == stamp else {
+            throw CocoaError(.fileReadUnknown, userInfo: [NSFilePathErrorKey: stamp.path])
+        }
         return digest.hexadecimal
+    }
+}
+
+/// A file as it is now. Whoever changes its bytes changes the time of its last change of state, which nobody can set.
+struct FileStamp: Hashable, Codable {
+    let path: String
+    let device: UInt64
+    let inode: UInt64
+    let size: Int64
+    /// Nanoseconds since 1970.
+    let modified: Int64
+    let changed: Int64
+
+    init(_ file: URL) throws {
+        path = file.resolvingSymlinksInPath().path
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw CocoaError(.fileReadNoSuchFile, userInfo: [NSFilePathErrorKey: path])
+        }
+        (device, inode, size) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+        modified = Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+        changed = Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+    }
+}
+
+/// Digests in a file of a folder. What cannot be read counts as empty: it costs reading the checkpoints once more.
+struct DigestStore {
+    private struct Entry: Codable {
+        var file: FileStamp
+        var sha256: String
+    }
+
+    let folder: URL
+    private var url: URL { folder.appending(path: "digests.json") }
+
+    func read() -> [FileStamp: String] {
+        guard let data = try? Data(contentsOf: url), data.count < 16 << 20,
+            let entries = try? JSONDecoder().decode([Entry].self, from: data)
+        else { return [:] }
+        let whole = entries.filter { $0.sha256.utf8.count == 64 && $0.sha256.allSatisfy(\.isHexDigit) }
+        return Dictionary(whole.map { ($0.file, $0.sha256) }, uniquingKeysWith: { _, last in last })
+    }
+
+    /// Adds one; files that are gone or have changed are forgotten. Two processes that write at once may lose one entry,
+    /// never make a wrong one.
+    func keep(_ file: FileStamp, _ sha256: String) {
+        var all = read().filter { entry in (try? FileStamp(URL(fileURLWithPath: entry.key.path))) == entry.key }
+        all[file] = sha256
+        let entries = all.map { Entry(file: $0.key, sha256: $0.value) }.sorted { $0.file.path < $1.file.path }
+        guard let data = try? JSONEncoder().encode(entries) else { return }
+        // A folder that is not there is not made: a film made by hand leaves nothing behind.
+        try? data.write(to: url, options: .atomic)
     }
 }

@@ -24,19 +24,22 @@ public final class Generator {
         /// Most bytes held since `resetPeakMemory`, of the same memory.
         public var peakMemory: @Sendable () -> Int?
         public var resetPeakMemory: @Sendable () -> Void
+        /// Folder where the digests of checkpoints outlast the process; nil for nowhere.
+        public var digestFolder: URL?
 
         public init(
             memoryLimit: Int? = nil, availableMemory: @escaping @Sendable () -> Int? = HostMemory.available,
             hostMemory: @escaping @Sendable () -> Int? = { nil }, cardMemory: Int? = nil,
             log: @escaping @Sendable (String) -> Void = { _ in },
             peakMemory: @escaping @Sendable () -> Int? = { HostMemory.peak() },
-            resetPeakMemory: @escaping @Sendable () -> Void = { HostMemory.resetPeak() }
+            resetPeakMemory: @escaping @Sendable () -> Void = { HostMemory.resetPeak() }, digestFolder: URL? = nil
         ) {
             self.memoryLimit = memoryLimit
             self.availableMemory = availableMemory
             (self.hostMemory, self.cardMemory, self.log) = (hostMemory, cardMemory, log)
             self.peakMemory = peakMemory
             self.resetPeakMemory = resetPeakMemory
+            self.digestFolder = digestFolder
         }
     }
 
@@ -50,7 +53,7 @@ public final class Generator {
     var pictures = RecentResults<[Float]>(limit: 2)
     private var files: ModelFiles?
     private var speeds = ProgressTracker.Speeds()
-    private let digests = FileDigests()
+    private let digests: FileDigests
     /// Stands for the plan that would be chosen, to prove that all make the same film.
     var forcedPlan: MemoryPlan?
 
@@ -58,6 +61,7 @@ public final class Generator {
         self.library = library
         self.backend = backend
         self.options = options
+        digests = FileDigests(folder: options.digestFolder)
     }
 
     /// Makes videos with a model that has no files.
@@ -65,6 +69,7 @@ public final class Generator {
         library = ModelLibrary(models: [model.model])
         self.backend = backend
         self.options = options
+        digests = FileDigests(folder: options.digestFolder)
         files = try ModelFiles(model)
     }
 

@@ -41,7 +41,7 @@ public struct MemoryPlan: Sendable, Hashable, Codable {
     public var text: String {
         let how =
             switch networks {
-            case .resident: "everything stays on the device"
+            case .resident: textEncoder == .host ? "networks and VAE stay on the device" : "everything stays on the device"
             case .inTurns: "models take turns on the device"
             case .exchanged: "both networks in host memory, one at a time on the device"
             case .streamed: "\(windowBlocks ?? 0) of \(blockCount) blocks on the device, the others in host memory"
@@ -186,7 +186,7 @@ private struct Ladder {
     private func textPlaces(
         _ networks: MemoryPlan.Networks, beside other: Int, prefersSmall: Bool
     ) -> [BlockPlace] {
-        if networks == .resident { return [.device] }
+        if networks == .resident { return needs.isApart ? [.device, .host] : [.device] }
         if prefersSmall { return [.host, .device] }
         let stays = limit.map { needs.fixedBytes + needs.text.total + other <= $0 } ?? true
         return stays || !needs.isApart ? [.device, .host] : [.host, .device]

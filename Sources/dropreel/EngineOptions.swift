@@ -74,19 +74,20 @@ enum EngineFactory {
         KernelCache(folder: URL(fileURLWithPath: configuration.folders.state).appending(path: "kernels"))
     }
 
-    /// A generator that knows the memory its backend has.
+    /// A generator that knows the memory its backend has, and the digests of checkpoints that it read before.
     /// - Parameter log: gets the memory plan of each job.
     static func generator(
-        _ library: ModelLibrary, _ backend: any Backend, log: @escaping @Sendable (String) -> Void = { _ in }
+        _ configuration: ServiceConfiguration, _ backend: any Backend,
+        log: @escaping @Sendable (String) -> Void = { _ in }
     ) -> Generator {
-        guard let gpu = backend as? CUDABackend else {
-            return Generator(library: library, backend: backend, options: Generator.Options(log: log))
+        var options = Generator.Options(log: log, digestFolder: URL(fileURLWithPath: configuration.folders.state))
+        if let gpu = backend as? CUDABackend {
+            options.availableMemory = { gpu.freeMemory() }
+            options.hostMemory = HostMemory.available
+            options.cardMemory = gpu.cardMemory
+            options.peakMemory = { gpu.memoryUsage.peak }
+            options.resetPeakMemory = { gpu.resetPeakMemory() }
         }
-        return Generator(
-            library: library, backend: backend,
-            options: Generator.Options(
-                availableMemory: { gpu.freeMemory() }, hostMemory: HostMemory.available,
-                cardMemory: gpu.cardMemory, log: log, peakMemory: { gpu.memoryUsage.peak },
-                resetPeakMemory: { gpu.resetPeakMemory() }))
+        return Generator(library: configuration.library, backend: backend, options: options)
     }
 }

@@ -62,7 +62,8 @@ import TinyModels
         var seen = ""
         let isDone = wait(seconds: 60) {
             seen += text("outbox/STATUS.txt")
-            return films.count == prompts.count && seen.contains("GPU 0 was lost")
+            let logs = films.filter { !text("outbox/" + $0.replacing(".mp4", with: ".json")).isEmpty }
+            return logs.count == prompts.count && seen.contains("GPU 0 was lost")
         }
         let told = text("log")
         #expect(isDone, "\(films) of \(prompts): \(told.suffix(3000))")

@@ -160,6 +160,33 @@ struct GenerationTests {
         #expect(try digests.digest(file) == expected)
     }
 
+    /// Told apart by a planted digest: what is kept is taken as long as the file is the same, and never after a change,
+    /// even one that leaves size and modification time as they were.
+    @Test func digestsOutlastTheProcessButNotTheFile() throws {
+        let file = scratch.url.appending(path: "weights")
+        let kept = scratch.url.appending(path: "digests.json")
+        try Data("abc".utf8).write(to: file)
+        let digest = try FileDigests(folder: scratch.url).digest(file)
+        let planted = String(repeating: "0", count: 64)
+        let text = try String(contentsOf: kept, encoding: .utf8)
+        #expect(text.contains(digest))
+        try Data(text.replacing(digest, with: planted).utf8).write(to: kept)
+        #expect(try FileDigests(folder: scratch.url).digest(file) == planted)
+        let modified = try FileManager.default.attributesOfItem(atPath: file.path)[.modificationDate]
+        let handle = try FileHandle(forWritingTo: file)
+        try handle.write(contentsOf: Data("abd".utf8))
+        try handle.close()
+        try FileManager.default.setAttributes([.modificationDate: modified as Any], ofItemAtPath: file.path)
+        let changed = "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9"
+        #expect(try FileDigests(folder: scratch.url).digest(file) == changed)
+        for damage in ["", "{", "[{\"file\": 1}]", text.replacing(digest, with: "nonsense")] {
+            try Data(damage.utf8).write(to: kept)
+            #expect(try FileDigests(folder: scratch.url).digest(file) == changed)
+        }
+        try FileManager.default.removeItem(at: file)
+        #expect(throws: CocoaError.self) { try FileDigests(folder: scratch.url).digest(file) }
+    }
+
     @Test func progressRisesToTheEndThroughEveryStage() throws {
         var seen: [GenerationProgress] = []
         _ = try generator().generate(request(.i2v), sink: MemorySink()) {

@@ -32,7 +32,7 @@ struct DecodeLatents: ParsableCommand {
             let sink = try LabellingSink(film, text: saved.notes["label"] ?? "", request: request)
             var bar = ProgressBar(label: URL(fileURLWithPath: output).lastPathComponent)
             defer { bar.finish() }
-            _ = try EngineFactory.generator(configuration.library, backend).decode(saved, sink: sink) { progress in
+            _ = try EngineFactory.generator(configuration, backend).decode(saved, sink: sink) { progress in
                 bar.update(
                     fraction: progress.fraction, remaining: progress.secondsLeft, detail: progress.stage.rawValue)
                 return true

@@ -47,7 +47,7 @@ struct Generate: ParsableCommand {
         request.noiseDevice = NoiseDevice(configuration.engine)
         let backend = try EngineFactory.backend(
             configuration, threads: configuration.engine.threads, memoryLimit: gpuMemory?.value)
-        try make(request, with: EngineFactory.generator(library, backend), job: job)
+        try make(request, with: EngineFactory.generator(configuration, backend), job: job)
     }
 
     private func job(_ catalogue: ModelCatalogue) throws -> JobSettings {

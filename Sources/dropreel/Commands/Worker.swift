@@ -33,7 +33,7 @@ struct Worker: ParsableCommand {
         let backend = try EngineFactory.backend(
             chosen, device: device, threads: configuration.threadsPerWorker, proves: false)
         let engine = FilmEngine(
-            generator: EngineFactory.generator(configuration.library, backend, log: { logger.info("\($0)") }),
+            generator: EngineFactory.generator(configuration, backend, log: { logger.info("\($0)") }),
             engine: configuration.engine,
             latents: LatentsFolder(
                 URL(fileURLWithPath: configuration.folders.state, isDirectory: true).appending(path: "latents")))
