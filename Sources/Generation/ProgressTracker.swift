@@ -86,7 +86,9 @@ final class ProgressTracker {
         var told = seconds
         if let backend, !spans.isEmpty {
             var measured: [GenerationStage: Double] = [:]
-            for span in spans { measured[span.stage, default: 0] += backend.seconds(from: span.start, to: span.end) ?? 0 }
+            for span in spans {
+                measured[span.stage, default: 0] += backend.seconds(from: span.start, to: span.end) ?? 0
+            }
             told.merge(measured) { $1 }
         }
         return told.merging(moved) { max(0, $0 + $1) }
