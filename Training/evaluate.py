@@ -123,15 +123,16 @@ class Evaluation:
 
     def lanes(self):
         args, wanted = self.args, {j['backend'] for j in self.jobs}
-        lanes = [films.Lane('cpu', args.processes, args.threads), films.Lane('cuda', args.gpu_processes * max(1, len(args.devices)), 1, tuple(args.devices), args.gpu_wait)]
+        lanes = [films.Lane('cpu', args.processes, args.threads), films.Lane('cuda', args.gpu_processes * max(1, len(args.devices)), 1, tuple(args.devices), self.free)]
         return [lane for lane in lanes if lane.backend in wanted]
+
+    def free(self):
+        """Whether GPUs may be used."""
+        return time.time() - self.begun >= self.args.gpu_wait or bool(self.args.gpu_after and self.args.gpu_after.exists())
 
     def ask(self, job):
         """Judges a film, but not while the GPU is somebody else's."""
-        if time.time() - self.begun < self.args.gpu_wait:
-            self.early.append(job)
-        else:
-            self.bench.ask(job)
+        self.bench.ask(job) if self.free() else self.early.append(job)
 
     def make(self):
         self.failed = films.make(self.jobs, self.args.dropreel.resolve(), self.args.models, self.folder, self.lanes(), self.args.limit,
@@ -153,7 +154,7 @@ class Evaluation:
         written = time.time()
         while not self.stopped and (maker and maker.is_alive() or self.early or self.bench and self.bench.waiting):
             time.sleep(.2)
-            while self.early and (time.time() - self.begun > self.args.gpu_wait or not maker.is_alive()):
+            while self.early and (self.free() or not maker.is_alive()):
                 self.bench.ask(self.early.pop())
             if self.bench and time.time() - written > self.args.every:
                 self.write()
@@ -196,8 +197,9 @@ def replace(path, text):
 
 def distances(args, results):
     """Between films of two seeds, of two prompts, and of two drawings."""
-    base = {r['number']: r for r in results if r['kind'] == 't2v' and r['variant'] == 'base'}
-    other = {r['number']: r for r in results if r['kind'] == 't2v' and 'seed=' in r['variant']}
+    there = [r for r in results if r['kind'] == 't2v' and films.find(args.films or args.out / 'films', r)]
+    base = {r['number']: r for r in there if r['variant'] == 'base'}
+    other = {r['number']: r for r in there if 'seed=' in r['variant']}
     both = sorted(set(base) & set(other))
     if not both:
         return None
@@ -229,7 +231,7 @@ def may_be_shown(picture):
 def sheets(args, results):
     folder = args.films or args.out / 'films'
     for kind, count, columns in (('t2v', 24, 2), ('i2v', 12, 2)):
-        own = [r for r in results if r['kind'] == kind and r['variant'] == 'base' and r['prompt'].isascii()]
+        own = [r for r in results if r['kind'] == kind and r['variant'] == 'base' and r['prompt'].isascii() and films.find(folder, r)]
         if kind == 'i2v':
             own = [r for r in own if may_be_shown(r['image'])] or own
         # Places in turn, so that a sheet shows the whole world.
@@ -270,6 +272,7 @@ def main():
     p.add_argument('--devices', type=int, nargs='*', default=[0], help='GPUs for the CUDA backend')
     p.add_argument('--gpu_processes', type=int, default=4, help='films at once on each of them')
     p.add_argument('--gpu_wait', type=float, default=0, help='seconds for which GPUs are left alone')
+    p.add_argument('--gpu_after', type=Path, help='or until this file is there')
     p.add_argument('--every', type=float, default=20, help='seconds between writings of the table')
     p.add_argument('--limit', type=float, help='seconds after which no further film is started')
     p.add_argument('--seed', type=int, default=1)

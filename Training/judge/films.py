@@ -14,13 +14,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lane:
-    """Where films of one backend are made: so many at once, each with so many threads, on these GPUs in turn, from so many
-    seconds on."""
+    """Where films of one backend are made: so many at once, each with so many threads, on these GPUs in turn, as soon as
+    `free()`."""
     backend: str
     processes: int
     threads: int = 1
     devices: tuple = ()
-    wait: float = 0.
+    free: object = None
 
 
 def configuration(folder, models, threads, backend='cpu'):
@@ -81,7 +81,8 @@ def make(jobs, program, models, folder, lanes, limit=None, done=None):
 
     def all_of(lane):
         own = [j for j in jobs if j['backend'] == lane.backend]
-        time.sleep(lane.wait)
+        while lane.free and not lane.free():
+            time.sleep(.2)
         if lane.devices and own:  # alone: it may have to compile what the others find ready
             _guarded(failed, own[0], run, lane, 0, own.pop(0))
         with ThreadPoolExecutor(lane.processes) as pool:
