@@ -3,70 +3,131 @@ import Tensors
 
 extension GPUBenchmark {
     /// Single operations at the sizes of the 1.3B model at 480p and of its VAE, by device events.
-    func operations() throws -> [Row] { try linears() + norms() + attentions() + convolutions() }
+    func operations() throws -> [Row] {
+        let ceilings = try ceilings()
+        return ceilings.rows + (try linears(ceilings)) + (try norms(ceilings)) + (try attentions(ceilings))
+            + (try convolutions(ceilings))
+    }
+
+    /// The fastest that this GPU did of each kind in this run, in operations or bytes a second.
+    private struct Ceilings {
+        var rows: [Row] = []
+        var bf16: Double?
+        var fp8: Double?
+        var bytes: Double?
+    }
+
+    /// Large square products and a large copy.
+    private func ceilings() throws -> Ceilings {
+        var ceilings = Ceilings()
+        let size = 8192
+        let (x, y) = (try random([size, size]), try random([size, size]))
+        for precision in Set([LinearPrecision.stored, backend.quantizedPrecision]).subtracting([.int8]) {
+            let layer = try layer(size, size, precision)
+            let row = try time(
+                "ceiling: linear \(precision == .stored ? "bf16" : precision.rawValue) 8192 x 8192 -> 8192",
+                operations: 2 * Double(size * size) * Double(size)
+            ) { backend.linear(x, layer, into: y, .none) }
+            ceilings.rows.append(row)
+            if precision == .fp8 { ceilings.fp8 = row.teraflops } else { ceilings.bf16 = row.teraflops }
+        }
+        let copies = (try backend.allocate([1 << 30], .u8), try backend.allocate([1 << 30], .u8))
+        let copy = try time("ceiling: copy of 1 GiB, read and written", bytes: 2 * 0x1p30) {
+            backend.copy(copies.0, into: copies.1)
+        }
+        ceilings.rows.append(copy)
+        ceilings.bytes = copy.gigabytes
+        return ceilings
+    }
 
     private static let (tokens, dim, hidden, heads) = (32760, 1536, 8960, 12)
 
-    private func linears() throws -> [Row] {
+    private func linears(_ ceilings: Ceilings) throws -> [Row] {
         let (tokens, dim, hidden) = (Self.tokens, Self.dim, Self.hidden)
         let (x, y, wide) = (try random([tokens, dim]), try random([tokens, dim]), try random([tokens, hidden]))
         let gate = try random([dim], .f32)
         let unit = 2.0 * Double(tokens) * Double(dim)
         var rows: [Row] = []
-        for precision in Set([LinearPrecision.stored, .int8, backend.quantizedPrecision]).sorted(by: {
-            $0.rawValue > $1.rawValue
-        }) {
-            let (square, up) = (try layer(dim, dim, precision), try layer(hidden, dim, precision))
-            let (down, name) = (try layer(dim, hidden, precision), precision == .stored ? "bf16" : precision.rawValue)
-            rows += [
-                try time("linear \(name) 1536 -> 1536", operations: unit * Double(dim)) {
-                    backend.linear(x, square, into: y, .none)
-                },
-                try time("linear \(name) 1536 -> 8960, GELU", operations: unit * Double(hidden)) {
-                    backend.linear(x, up, into: wide, .activation(.geluTanh))
-                },
-                try time("linear \(name) 8960 -> 1536, gated", operations: unit * Double(hidden)) {
-                    backend.linear(wide, down, into: y, .gated(gate))
-                },
-            ]
+        for precision in Set([LinearPrecision.stored, .int8, backend.quantizedPrecision])
+            .sorted(by: { $0.rawValue > $1.rawValue })
+        {
+            let name = precision == .stored ? "bf16" : precision.rawValue
+            let ceiling = precision == .fp8 ? ceilings.fp8 : precision == .stored ? ceilings.bf16 : nil
+            func run(
+                _ what: String, _ input: Tensor, _ output: Tensor, _ epilogue: Epilogue, compares: Bool = false
+            ) throws {
+                let (from, to) = (input.shape[1], output.shape[1])
+                let (layer, weights) = try layer(to, from, precision, keeps: compares)
+                rows.append(
+                    try time(
+                        "linear \(name) \(from) -> \(to)\(what)", operations: unit * Double(from * to) / Double(dim),
+                        ceiling: ceiling,
+                        error: compares ? { (self.error(of: output, input, weights), nil) } : nil
+                    ) { backend.linear(input, layer, into: output, epilogue) })
+            }
+            try run("", x, y, .none, compares: true)
+            try run(", GELU", x, wide, .activation(.geluTanh))
+            try run(", gated", wide, y, .gated(gate))
         }
         return rows
     }
 
-    private func norms() throws -> [Row] {
+    private func norms(_ ceilings: Ceilings) throws -> [Row] {
         let (tokens, dim) = (Self.tokens, Self.dim)
         let (x, y, gate) = (try random([tokens, dim]), try random([tokens, dim]), try random([dim], .f32))
         let table = try random([tokens, 64, 2], .f32)
         let bytes = Double(tokens * dim * 4)
         return [
-            try time("modulated norm", bytes: bytes) {
+            try time("modulated norm", bytes: bytes, ceiling: ceilings.bytes) {
                 backend.modulatedNorm(x, shift: gate, scale: gate, epsilon: 1e-6, into: y)
             },
-            try time("rms norm", bytes: bytes) { backend.rmsNorm(x, weight: gate, epsilon: 1e-6, into: y) },
-            try time("RoPE", bytes: bytes) { backend.rotate(y.reshaped([tokens, Self.heads, 128]), table: table) },
-            try time("add gated", bytes: bytes * 1.5) { backend.addGated(x, gate: gate, to: y) },
+            try time("rms norm", bytes: bytes, ceiling: ceilings.bytes) {
+                backend.rmsNorm(x, weight: gate, epsilon: 1e-6, into: y)
+            },
+            try time("RoPE", bytes: bytes, ceiling: ceilings.bytes) {
+                backend.rotate(y.reshaped([tokens, Self.heads, 128]), table: table)
+            },
+            try time("add gated", bytes: bytes * 1.5, ceiling: ceilings.bytes) {
+                backend.addGated(x, gate: gate, to: y)
+            },
         ]
     }
 
-    private func attentions() throws -> [Row] {
+    private func attentions(_ ceilings: Ceilings) throws -> [Row] {
         let shape = [Self.tokens, Self.heads, 128]
         let (q, k, v) = (try random(shape), try random(shape), try random(shape))
         let (output, text) = (try random(shape), try random([100, Self.heads, 128]))
         let projection = try layer(128, 128)
         let full = 4.0 * Double(Self.tokens) * Double(Self.tokens) * Double(Self.dim)
         var rows = [
-            try time("attention, dense", operations: full) {
+            try time("attention, dense", operations: full, ceiling: ceilings.bf16) {
                 backend.attention(q: q, k: k, v: v, scale: 0.088, bias: nil, into: output)
             }
         ]
+        // What the first 256 queries get: of dense attention in bf16 (0.2 % from double precision, as the operation checks
+        // say), and of the same blocks in bf16.
+        func values() -> [Float] { backend.download(output.rows(0..<256)) }
+        let dense = values()
         for quantized in [false, true] {
-            let options = SparseAttentionOptions(quantized: quantized)
+            let options = Self.attention(quantized: quantized)
+            var plain = options
+            plain.quantized = false
+            backend.sparseLinearAttention(
+                q: q, k: k, v: v, projection: nil, options: plain, blocks: nil, into: output)
+            let sameBlocks = values()
             let name = quantized ? "SageSLA" : "SLA"
             for branch in [nil, projection] {
                 rows.append(
                     try time(
                         "attention, \(name) 10 %\(branch == nil ? " without" : ", with") linear branch",
-                        operations: full * 0.1
+                        operations: full * 0.1, ceiling: ceilings.bf16,
+                        error: branch == nil
+                            ? {
+                                let found = values()
+                                return (
+                                    Self.error(found, dense), quantized ? Self.error(found, sameBlocks) : nil
+                                )
+                            } : nil
                     ) {
                         backend.sparseLinearAttention(
                             q: q, k: k, v: v, projection: branch, options: options, blocks: nil, into: output)
@@ -74,19 +135,23 @@ extension GPUBenchmark {
             }
         }
         rows.append(
-            try time("attention to 100 rows of text", operations: full / Double(Self.tokens) * 100) {
+            try time(
+                "attention to 100 rows of text", operations: full / Double(Self.tokens) * 100, ceiling: ceilings.bf16
+            ) {
                 backend.attention(q: q, k: text, v: text, scale: 0.088, bias: nil, into: output)
             })
         let pixels = [6240, 1, 384]
         let (row, result) = (try random(pixels), try random(pixels))
         rows.append(
-            try time("attention of the VAE's middle, one frame", operations: 4 * 6240.0 * 6240 * 384) {
+            try time(
+                "attention of the VAE's middle, one frame", operations: 4 * 6240.0 * 6240 * 384, ceiling: ceilings.bf16
+            ) {
                 backend.attention(q: row, k: row, v: row, scale: 0.05, bias: nil, into: result)
             })
         return rows
     }
 
-    private func convolutions() throws -> [Row] {
+    private func convolutions(_ ceilings: Ceilings) throws -> [Row] {
         let cases = [
             (4, 480, 832, 96, 96), (4, 480, 832, 96, 3), (4, 240, 416, 192, 192), (1, 60, 104, 384, 384),
             (4, 480, 832, 192, 96),
@@ -100,14 +165,16 @@ extension GPUBenchmark {
             var rows = [
                 try time(
                     "convolution \(size), \(input) -> \(output)",
-                    operations: 2 * Double(frames * height * width) * Double(input * output * 27)
+                    operations: 2 * Double(frames * height * width) * Double(input * output * 27),
+                    ceiling: ceilings.bf16
                 ) { backend.convolve(image, layer, history: history, residual: nil, into: result) }
             ]
             if input == output {
                 let gamma = try random([input], .f32)
                 rows.append(
                     try time(
-                        "channel norm with SiLU, \(size) x \(input)", bytes: Double(image.byteCount + result.byteCount)
+                        "channel norm with SiLU, \(size) x \(input)", bytes: Double(image.byteCount + result.byteCount),
+                        ceiling: ceilings.bytes
                     ) { backend.channelNorm(image, gamma: gamma, activation: .silu, into: result) })
             }
             return rows
@@ -123,10 +190,48 @@ extension GPUBenchmark {
     }
 
     private func layer(_ output: Int, _ input: Int, _ precision: LinearPrecision = .stored) throws -> any Linear {
-        try backend.makeLinear(
+        try layer(output, input, precision, keeps: false).layer
+    }
+
+    /// - Parameter keeps: also returns the weights `[output, input]`, followed by the bias.
+    private func layer(
+        _ output: Int, _ input: Int, _ precision: LinearPrecision, keeps: Bool
+    ) throws -> (layer: any Linear, values: [Float]) {
+        let (w, b) = (weights(output * input), weights(output))
+        let layer = try backend.makeLinear(
             .dense(
-                weight: HostTensor(shape: [output, input], values: weights(output * input)),
-                bias: HostTensor(shape: [output], values: weights(output))), precision: precision)
+                weight: HostTensor(shape: [output, input], values: w), bias: HostTensor(shape: [output], values: b)),
+            precision: precision)
+        return (layer, keeps ? w + b : [])
+    }
+
+    private static func error(_ a: [Float], _ b: [Float]) -> Double {
+        var (difference, norm) = (0.0, 0.0)
+        for (x, y) in zip(a, b) {
+            difference += Double(x - y) * Double(x - y)
+            norm += Double(y) * Double(y)
+        }
+        return (difference / norm).squareRoot()
+    }
+
+    /// Of the first 64 rows of a layer's output, against the same layer in double precision over float32 weights.
+    private func error(of output: Tensor, _ input: Tensor, _ weights: [Float]) -> Double {
+        let (rows, k, n) = (64, input.shape[1], output.shape[1])
+        let (x, y) = (backend.download(input.rows(0..<rows)), backend.download(output.rows(0..<rows)))
+        var (difference, norm) = (0.0, 0.0)
+        x.withUnsafeBufferPointer { x in
+            weights.withUnsafeBufferPointer { w in
+                for row in 0..<rows {
+                    for column in 0..<n {
+                        var sum = Double(w[n * k + column])
+                        for i in 0..<k { sum += Double(x[row * k + i]) * Double(w[column * k + i]) }
+                        difference += (Double(y[row * n + column]) - sum) * (Double(y[row * n + column]) - sum)
+                        norm += sum * sum
+                    }
+                }
+            }
+        }
+        return (difference / norm).squareRoot()
     }
 
     /// Values between -0.05 and 0.05 that do not repeat soon.
@@ -139,16 +244,21 @@ extension GPUBenchmark {
     }
 
     private func time(
-        _ name: String, operations: Double? = nil, bytes: Double? = nil, _ body: () -> Void
+        _ name: String, operations: Double? = nil, bytes: Double? = nil, ceiling: Double? = nil,
+        error: (() -> (dense: Double?, bits: Double?))? = nil, _ body: () -> Void
     ) throws -> Row {
         body()
         backend.resetPeakMemory()
         let times = try (0..<max(5, repetitions)).map { _ in try backend.time(body) / 1000 }.sorted()
         try backend.check()
         let median = times[times.count / 2]
+        let rate = operations.map { $0 / median / 1e12 } ?? bytes.map { $0 / median / 1e9 }
+        let errors = error?()
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
             teraflops: operations.map { $0 / median / 1e12 }, gigabytes: bytes.map { $0 / median / 1e9 },
+            shareOfCeiling: ceiling.flatMap { ceiling in rate.map { $0 / ceiling } }, relativeError: errors?.dense,
+            relativeErrorOfBits: errors?.bits,
             peakBytes: backend.memoryUsage.peak)
         report(row)
         return row

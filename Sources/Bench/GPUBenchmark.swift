@@ -19,6 +19,14 @@ public struct GPUBenchmark {
         public var teraflops: Double?
         /// 10^9 bytes a second, where reading and writing is all there is to do.
         public var gigabytes: Double?
+        /// Of the fastest product or copy that the same run measured in the same type.
+        public var shareOfCeiling: Double?
+        /// What the reference implementation takes on one H100, warm; seconds.
+        public var upstreamOnH100: Double?
+        /// Against arithmetic in float32 on the same values: `||a - b|| / ||b||`.
+        public var relativeError: Double?
+        /// Of the same attention over the same blocks in bf16.
+        public var relativeErrorOfBits: Double?
         /// Most bytes of GPU memory during the stage, weights of this stage included.
         public var peakBytes: Int
 
@@ -26,15 +34,28 @@ public struct GPUBenchmark {
             String(format: "%10.6f s  (%.6f to %.6f)", seconds, fastest, slowest)
                 + (teraflops.map { String(format: "  %6.1f TFLOP/s", $0) }
                     ?? gigabytes.map { String(format: "  %6.0f GB/s   ", $0) } ?? "                ")
+                + (shareOfCeiling.map { String(format: " %3.0f %%", 100 * $0) } ?? "      ")
                 + String(format: "  %6.2f GiB  ", Double(peakBytes) / 0x1p30) + name
+                + (relativeError.map { String(format: "; relative error %.4f", $0) } ?? "")
+                + (relativeErrorOfBits.map { String(format: ", against the same blocks in bf16 %.4f", $0) } ?? "")
+                + (upstreamOnH100.map { String(format: "; upstream on an H100 %.4g s", $0) } ?? "")
         }
     }
 
     public struct Table: Codable, Sendable {
         public var device: String
+        /// Before the first stage and after the last.
+        public var powerBefore: PowerState?
+        public var powerAfter: PowerState?
         public var rows: [Row]
 
-        public var text: String { ([device] + rows.map(\.text)).joined(separator: "\n") }
+        public var text: String {
+            ([device, powerBefore?.text, "after the run: " + (powerAfter?.text ?? "not known")].compactMap { $0 }
+                + [
+                    "medians of repetitions, warm; in brackets the fastest and slowest; share of the ceiling measured here; "
+                        + "peak memory"
+                ] + rows.map(\.text)).joined(separator: "\n")
+        }
     }
 
     let backend: CUDABackend
@@ -62,6 +83,7 @@ public struct GPUBenchmark {
     }
 
     public func run(_ stages: [Stage] = Stage.allCases) throws -> Table {
+        let before = backend.powerState
         var rows: [Row] = []
         for stage in stages {
             switch stage {
@@ -74,7 +96,8 @@ public struct GPUBenchmark {
             case .experts: rows += try experts()
             }
         }
-        return Table(device: backend.deviceDescription, rows: rows)
+        return Table(
+            device: backend.deviceDescription, powerBefore: before, powerAfter: backend.powerState, rows: rows)
     }
 
     // MARK: Stages
@@ -97,22 +120,29 @@ public struct GPUBenchmark {
             let workspace = try network.makeWorkspace(geometry)
             let latents = Self.values(geometry.latentCount)
             let kinds: [(String, AttentionKind, Double)] = [
-                ("SLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1)), 0.1),
-                ("SageSLA 10 %", .sparseLinear(SparseAttentionOptions(topK: 0.1, quantized: true)), 0.1),
+                ("SLA 10 %", .sparseLinear(Self.attention(quantized: false)), 0.1),
+                ("SageSLA 10 %", .sparseLinear(Self.attention(quantized: true)), 0.1),
                 ("dense", .dense, 1),
             ]
             for (name, attention, share) in kinds where precision == .stored || share < 1 {
                 let operations = OperationCounts.transformerStep(
                     configuration, tokens: geometry.tokenCount, textRows: textRows, attendedShare: share)
                 let linears = Self.linears(of: network)
+                let isPlain = precision == .stored
                 rows.append(
-                    try measure("1.3B 480p, one step, \(name), \(linears) linears", operations) {
+                    try measure(
+                        "1.3B 480p, one step, \(name), \(linears) linears", operations,
+                        upstream: isPlain ? (share < 1 ? 0.369 : 0.63) : nil
+                    ) {
                         _ = try network.velocity(
                             latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
                     })
-                guard name == "SLA 10 %" else { continue }
+                guard share < 1, isPlain != (name == "SageSLA 10 %") else { continue }
                 rows.append(
-                    try measure("1.3B 480p, loop of 4 steps, \(name), \(linears) linears", 4 * operations) {
+                    try measure(
+                        "1.3B 480p, loop of 4 steps, \(name), \(linears) linears", 4 * operations,
+                        upstream: isPlain ? 1.49 : 2.06
+                    ) {
                         var x = latents
                         for timestep: Float in [988, 932, 852, 608] {
                             x = try network.velocity(
@@ -132,7 +162,8 @@ public struct GPUBenchmark {
             let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
             let latents = Self.values(geometry.latentCount)
             return try measure(
-                "VAE decode \(name), 81 frames", OperationCounts.decoding(vae.configuration, geometry: geometry)
+                "VAE decode \(name), 81 frames", OperationCounts.decoding(vae.configuration, geometry: geometry),
+                upstream: name == "480p" ? 1.82 : 4.16
             ) {
                 try vae.makeDecoder(geometry, chunkFrames: 1, pixelBudget: 4 * width * height)
                     .decodeBytes(latents) { _, _ in }
@@ -151,7 +182,7 @@ public struct GPUBenchmark {
         return [
             try measure(
                 "VAE encode 720p, one picture and 80 grey frames",
-                OperationCounts.imageEncoding(vae.configuration, geometry: geometry)
+                OperationCounts.imageEncoding(vae.configuration, geometry: geometry), upstream: 2.62
             ) { _ = try vae.makeEncoder(geometry, pixelBudget: 4 * width * height).encode(image) }
         ]
     }
@@ -163,7 +194,13 @@ public struct GPUBenchmark {
             weights.tensors(TextEncoderLayout.entries(dtype: .bf16)), backend: backend, source: "random weights")
         let encoder = try TextEncoder(reader, configuration: configuration)
         let ids = (0..<512).map { Int32($0 * 37 % 30_000) }
-        return [try measure("umT5-XXL, 512 tokens", nil) { _ = try encoder.encode(ids) }]
+        return [try measure("umT5-XXL, 512 tokens", nil, upstream: 0.0289) { _ = try encoder.encode(ids) }]
+    }
+
+    /// A tenth of the blocks, of the sizes that films use on Hopper.
+    static func attention(quantized: Bool) -> SparseAttentionOptions {
+        SparseAttentionOptions(
+            topK: 0.1, queryBlock: quantized ? 64 : 128, keyBlock: quantized ? 128 : 64, quantized: quantized)
     }
 
     /// What a network's linear layers compute in.
@@ -173,7 +210,9 @@ public struct GPUBenchmark {
 
     // MARK: Measuring
 
-    func measure(_ name: String, _ operations: Double?, _ body: () throws -> Void) throws -> Row {
+    func measure(
+        _ name: String, _ operations: Double?, upstream: Double? = nil, _ body: () throws -> Void
+    ) throws -> Row {
         try body()
         backend.synchronize()
         backend.resetPeakMemory()
@@ -190,7 +229,8 @@ public struct GPUBenchmark {
         let median = times[times.count / 2]
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
-            teraflops: operations.map { $0 / median / 1e12 }, peakBytes: backend.memoryUsage.peak)
+            teraflops: operations.map { $0 / median / 1e12 }, upstreamOnH100: upstream,
+            peakBytes: backend.memoryUsage.peak)
         report(row)
         if let profile { profile(name, try backend.profile(body)) }
         return row

@@ -69,9 +69,14 @@ extension CUDABackend {
         let keyBlocks = (tokens + options.keyBlock - 1) / options.keyBlock
         let chosen = heads * queryBlocks * options.selectedBlocks(of: keyBlocks) * 4
         let means = heads * (queryBlocks + keyBlocks + 1) * dim * 8
+        let eight = suitsSage8(dim: dim, queryBlock: options.queryBlock, keyBlock: options.keyBlock)
         let codes =
-            options.quantized
-            ? 3 * tokens * heads * dim * activationType.byteCount + heads * (queryBlocks + keyBlocks + 2 * dim) * 4 : 0
+            options.quantized && eight
+            ? heads * dim * (2 * tokens + keyBlocks * options.keyBlock)
+                + heads * (queryBlocks + keyBlocks + 2 * dim) * 4
+            : options.quantized
+                ? 3 * tokens * heads * dim * activationType.byteCount + heads * (queryBlocks + keyBlocks + 2 * dim) * 4
+                : 0
         // Parts of the linear branch's state: at least one for 256 tokens, else some for each multiprocessor.
         let parts = min((tokens + 255) / 256, 2 * device.multiprocessors / max(heads, 1) + 1)
         let branch = heads * ((max(parts, 1) + 1) * dim * (dim + 1) + dim * dim) * 4

@@ -20,27 +20,27 @@ extension CUDABackend {
         let grid = (chunks, sizes.heads)
         if isTensor {
             launch(
-                .sparse, "branch_state_tensor", grid: grid, threads: 256, k, v, parts, tokens, heads, Int32(chunk))
+                .branch, "branch_state_tensor", grid: grid, threads: 256, k, v, parts, tokens, heads, Int32(chunk))
         } else {
             launch(
-                .sparse, "branch_state_\(k.dtype)", grid: grid, threads: 256, k, v, parts, tokens, heads, dim,
+                .branch, "branch_state_\(k.dtype)", grid: grid, threads: 256, k, v, parts, tokens, heads, dim,
                 Int32(chunk))
         }
         launchElements(
-            .sparse, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
+            .branch, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
         if isTensor {
             let turns = 4
             launch(
-                .sparse, "branch_fold_tensor", grid: (128, sizes.heads), threads: 256, states, weight, folded)
+                .branch, "branch_fold_tensor", grid: (128, sizes.heads), threads: 256, states, weight, folded)
             launch(
-                .sparse, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
+                .branch, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
                 threads: 256, shared: 2 * 128 * 256, q, folded, states, bias, output, tokens, heads, Int32(turns))
         } else {
             launch(
-                .sparse, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
+                .branch, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,
                 folded, dim)
             launch(
-                .sparse, "branch_apply_\(q.dtype)", grid: ((sizes.tokens + 63) / 64, sizes.heads), threads: 256,
+                .branch, "branch_apply_\(q.dtype)", grid: ((sizes.tokens + 63) / 64, sizes.heads), threads: 256,
                 shared: (128 * 128 + 64 * 128 + 128 + 64) * 4, q, folded, states, bias, output, tokens, heads, dim)
         }
     }

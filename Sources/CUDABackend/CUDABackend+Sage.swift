@@ -29,19 +29,19 @@ extension CUDABackend {
         if width % 8 == 0, canUse(.codes, [v]) {
             let grid = ((width / 8 + 127) / 128, (sizes.tokens + 63) / 64)
             launch(
-                .sparse, "sage_maxima_wide", grid: grid, threads: 128, v, most, Int32(sizes.tokens), Int32(width / 8))
+                .sage, "sage_maxima_wide", grid: grid, threads: 128, v, most, Int32(sizes.tokens), Int32(width / 8))
             launch(
-                .sparse, "sage_values_wide", grid: grid, threads: 128, v, most, codes.v, Int32(sizes.tokens),
+                .sage, "sage_values_wide", grid: grid, threads: 128, v, most, codes.v, Int32(sizes.tokens),
                 Int32(width / 8))
         } else {
             launch(
-                .sparse, "sage_maxima_\(v.dtype)", grid: ((sizes.tokens + 127) / 128, sizes.heads), threads: 128, v,
+                .sage, "sage_maxima_\(v.dtype)", grid: ((sizes.tokens + 127) / 128, sizes.heads), threads: 128, v,
                 most, Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.dim))
             launchElements(
-                .sparse, "sage_values_\(v.dtype)", count: v.elementCount, v, most, codes.v, Int64(v.elementCount),
+                .sage, "sage_values_\(v.dtype)", count: v.elementCount, v, most, codes.v, Int64(v.elementCount),
                 Int32(width))
         }
-        launchElements(.sparse, "sage_value_scale", count: width, most, codes.vScale, Int32(width))
+        launchElements(.sage, "sage_value_scale", count: width, most, codes.vScale, Int32(width))
         return codes
     }
 
@@ -52,11 +52,11 @@ extension CUDABackend {
         let (tokens, heads) = (Int32(sizes.tokens), Int32(sizes.heads))
         if sizes.dim == 128, block <= 128, canUse(.codes, [x, codes]) {
             return launch(
-                .sparse, "sage_codes_wide", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
+                .sage, "sage_codes_numbers", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
                 heads, Int32(block))
         }
         launch(
-            .sparse, "sage_codes_\(x.dtype)", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
+            .sage, "sage_codes_\(x.dtype)", grid: (blocks, sizes.heads), threads: 256, x, mean, codes, scale, tokens,
             heads, Int32(sizes.dim), Int32(block))
     }
 }

@@ -42,7 +42,9 @@ extension CUDABackend {
             selected: Int32(sizes.selected), scale: 1 / Float(sizes.dim).squareRoot())
         // The problem holds addresses: what they belong to must live until the launch.
         withExtendedLifetime(chosen) {
-            if options.quantized {
+            if options.quantized, usesSage8(sizes, [q, k, v, output]) {
+                attendInEightBits(q, k, v, mean: mean, chosen, sizes, scale: problem.scale, into: output)
+            } else if options.quantized {
                 let codes = sageCodes(q, k, v, mean: mean, sizes)
                 withExtendedLifetime(codes) {
                     (problem.q, problem.k, problem.v) = (codes.q.address, codes.k.address, codes.v.address)

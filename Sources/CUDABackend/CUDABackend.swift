@@ -72,6 +72,9 @@ public final class CUDABackend: Backend {
     /// What each kernel of `body` takes, the longest first.
     public func profile(_ body: () throws -> Void) throws -> [WorkTime] { try stream.profile(body) }
 
+    /// Power and clocks now; nil where they cannot be asked for.
+    public var powerState: PowerState? { PowerState(of: stream) }
+
     public func check() throws { try fault.take() }
 
     // MARK: For the operations

@@ -21,6 +21,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case hopper
     /// Convolutions of 3 x 3 pixels that read each input once, by Hopper's own instructions.
     case halo
+    /// SageSLA's products in eight bits, by Hopper's own instructions.
+    case sage8
     /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.
     case rows8
     /// Block means and SageSLA's codes 16 bytes at a time.

@@ -17,6 +17,7 @@ public final class CUDADriver: @unchecked Sendable {
     let deviceGet: @convention(c) (UnsafeMutablePointer<Int32>, Int32) -> Status
     let deviceGetName: @convention(c) (UnsafeMutablePointer<CChar>, Int32, Int32) -> Status
     let deviceGetAttribute: @convention(c) (UnsafeMutablePointer<Int32>, Int32, Int32) -> Status
+    let deviceGetBusIdentifier: @convention(c) (UnsafeMutablePointer<CChar>, Int32, Int32) -> Status
     let deviceTotalMemory: @convention(c) (UnsafeMutablePointer<Int>, Int32) -> Status
     let deviceGetDefaultPool: @convention(c) (UnsafeMutablePointer<Handle?>, Int32) -> Status
     let poolSetAttribute: @convention(c) (Handle, Int32, UnsafeMutableRawPointer) -> Status
@@ -67,6 +68,7 @@ public final class CUDADriver: @unchecked Sendable {
         deviceGet = try load("cuDeviceGet")
         deviceGetName = try load("cuDeviceGetName")
         deviceGetAttribute = try load("cuDeviceGetAttribute")
+        deviceGetBusIdentifier = try load("cuDeviceGetPCIBusId")
         deviceTotalMemory = try load("cuDeviceTotalMem_v2")
         deviceGetDefaultPool = try load("cuDeviceGetDefaultMemPool")
         poolSetAttribute = try load("cuMemPoolSetAttribute")
@@ -138,11 +140,15 @@ public final class CUDADriver: @unchecked Sendable {
                 try check(deviceGetAttribute(&value, number, id), "attribute \(number) of GPU \(ordinal)")
                 return Int(value)
             }
+            var place = [CChar](repeating: 0, count: 32)
+            let hasPlace = deviceGetBusIdentifier(&place, 32, id) == 0
             let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             return CUDADevice(
                 ordinal: Int(ordinal), id: id, name: text, memoryBytes: total, major: try attribute(75),
                 minor: try attribute(76), multiprocessors: try attribute(16), sharedMemoryPerBlock: try attribute(97),
-                hasMemoryPools: try attribute(115) != 0)
+                hasMemoryPools: try attribute(115) != 0,
+                busIdentifier: hasPlace
+                    ? String(decoding: place.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil)
         }
     }
 }
@@ -160,6 +166,8 @@ public struct CUDADevice: Sendable {
     /// Most bytes of shared memory that a block may ask for.
     public let sharedMemoryPerBlock: Int
     public let hasMemoryPools: Bool
+    /// "0000:1b:00.0".
+    public let busIdentifier: String?
 
     /// What kernels are compiled for: "90a" on Hopper, whose own instructions need the suffix, else "80", "120", ...
     public var architecture: String { major == 9 && minor == 0 ? "90a" : "\(major)\(minor)" }

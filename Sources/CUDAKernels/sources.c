@@ -22,6 +22,15 @@ static const char sparse[] = {
 #embed "kernels/sparse.cu"
     , 0};
 
+static const char branch[] = {
+#embed "kernels/branch.cu"
+    , 0};
+static const char sage[] = {
+#embed "kernels/sage.cu"
+    , 0};
+static const char sage8[] = {
+#embed "kernels/sage8.cu"
+    , 0};
 static const char fp8[] = {
 #embed "kernels/fp8.cu"
     , 0};
@@ -33,7 +42,8 @@ static const char halo[] = {
 
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
-    SOURCE(fp8),      SOURCE(halo),
+    SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
+    SOURCE(sage8),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -40,6 +40,11 @@ struct ConvolutionCase: Sendable {
             kernel: (2, 2, 4), channels: (3, 5), size: (3, 6, 8), zeros: 1, geometry: .init(padLeft: 3, padRight: 2)),
         Self(channels: (96, 96), size: (2, 11, 13), history: 2), Self(channels: (96, 3), size: (2, 9, 10), zeros: 2),
         Self(channels: (40, 192), size: (1, 6, 5), zeros: 2),
+        // Past the edges of tiles of 16 x 16 or 16 x 8 pixels; all widths of what is computed and read at once.
+        Self(channels: (96, 192), size: (1, 2, 17), zeros: 2), Self(channels: (64, 96), size: (1, 3, 18), history: 2),
+        Self(kernel: (1, 3, 3), channels: (128, 192), size: (1, 2, 17)),
+        Self(channels: (64, 8), size: (1, 18, 17), history: 1, zeros: 1),
+        Self(channels: (48, 64), size: (1, 9, 17), zeros: 2), Self(channels: (48, 100), size: (1, 2, 17), history: 2),
     ]
 
     func reference(

@@ -136,6 +136,10 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     }
     return 0;
 }
+int cuDeviceGetPCIBusId(char *name, int size, int device) {
+    snprintf(name, size, "0000:%02x:00.0", device);
+    return 0;
+}
 int cuDeviceTotalMem_v2(size_t *bytes, int device) {
     *bytes = capacity();
     return 0;

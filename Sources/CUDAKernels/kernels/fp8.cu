@@ -23,15 +23,25 @@ DEVICE void quantize_rows(const T *x, u8 *codes, float *scale, int rows, int col
     const int lane = threadIdx.x % (32 * WARPS), warp = threadIdx.x / 32;
     const int row = blockIdx.x * (4 / WARPS) + threadIdx.x / (32 * WARPS);
     const bool live = row < rows;
-    float v[STEPS][8];
+    // As they come: bf16 takes half the registers of float32, and twice the rows are under way.
+    uint4 bits[STEPS][sizeof(T) / 2];
     float most = 0;
 #pragma unroll
     for (int s = 0; s < STEPS; s++) {
         const int at = (s * 32 * WARPS + lane) * 8;
         if (live && at < columns) {
-            load8(x + (i64)row * columns + at, v[s]);
 #pragma unroll
-            for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[s][i]));
+            for (int i = 0; i < (int)sizeof(T) / 2; i++)
+                bits[s][i] = ((const uint4 *)(x + (i64)row * columns + at))[i];
+        }
+    }
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        float v[8];
+        load8((const T *)bits[s], v);
+        if (live && (s * 32 * WARPS + lane) * 8 < columns) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[i]));
         }
     }
     most = warp_max(most);
@@ -46,7 +56,9 @@ DEVICE void quantize_rows(const T *x, u8 *codes, float *scale, int rows, int col
 #pragma unroll
     for (int s = 0; s < STEPS; s++) {
         const int at = (s * 32 * WARPS + lane) * 8;
-        if (at < columns) *(uint2 *)(codes + (i64)row * columns + at) = codes8(v[s], factor);
+        float v[8];
+        load8((const T *)bits[s], v);
+        if (at < columns) *(uint2 *)(codes + (i64)row * columns + at) = codes8(v, factor);
     }
     if (lane == 0) scale[row] = __fdiv_rn(most, 448.0f);
 }

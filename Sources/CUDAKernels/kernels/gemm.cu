@@ -100,6 +100,28 @@ constexpr int TILE_ROWS = 128, DEPTH = 64, STAGES = 3;
 /// A row of 64 bf16 in shared memory is 8 chunks of 16 bytes, each at its place exclusive-or row: no bank conflicts.
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 
+/// Copies one step of a product: ROWS rows of the source and N of w, 64 values of each; `to` is where the stage begins. A thread
+/// takes one chunk of rows STEP apart.
+template <int ROWS, int N, int STEP, typename SOURCE>
+DEVICE void copy_step(SOURCE &source, const bf16 *w, u32 to, int depth, int n, int k, int column0) {
+    const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
+    source.advance();
+#pragma unroll
+    for (int i = 0; i < ROWS / STEP; i++) {
+        bool valid;
+        const bf16 *from = source.chunk(i, load_row + STEP * i, depth, valid);
+        copy16_async(to + chunk_offset(load_row + STEP * i, load_chunk), from, valid);
+    }
+#pragma unroll
+    for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
+        const int row = load_row + STEP * i;
+        const bool valid = column0 + row < n && depth < k;
+        if (N % STEP == 0 || row < N)
+            copy16_async(to + ROWS * 128 + chunk_offset(row, load_chunk),
+                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+    }
+}
+
 /// Gives the addresses of the chunks a thread copies: rows `first + 32 i` of the tile.
 struct LinearSource {
     const bf16 *x;
@@ -184,22 +206,8 @@ DEVICE void tensor_product(SOURCE source, const bf16 *w, TO *out, i64 m, int n, 
 
     source.start(load_row, load_chunk * 8);
     auto load = [&](int step) {
-        const int depth = step * DEPTH + load_chunk * 8;
-        const u32 to = base + step % STAGES * STAGE_BYTES;
-        source.advance();
-#pragma unroll
-        for (int i = 0; i < TILE_ROWS / 32; i++) {
-            bool valid;
-            const bf16 *from = source.chunk(i, load_row + 32 * i, depth, valid);
-            copy16_async(to + chunk_offset(load_row + 32 * i, load_chunk), from, valid);
-        }
-#pragma unroll
-        for (int i = 0; i < N / 32; i++) {
-            const int row = load_row + 32 * i;
-            const bool valid = column0 + row < n && depth < k;
-            copy16_async(to + TILE_ROWS * 128 + chunk_offset(row, load_chunk),
-                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
-        }
+        copy_step<TILE_ROWS, N, 32>(source, w, base + step % STAGES * STAGE_BYTES, step * DEPTH + load_chunk * 8, n, k,
+                                    column0);
     };
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
@@ -299,23 +307,8 @@ DEVICE void hopper_product(SOURCE source, const bf16 *w, bf16 *out, i64 m, int n
     const int steps = (k + DEPTH - 1) / DEPTH;
     source.start(load_row, load_chunk * 8);
     auto load = [&](int step) {
-        const int depth = step * DEPTH + load_chunk * 8;
-        const u32 to = base + step % HOPPER_STAGES * STAGE_BYTES;
-        source.advance();
-#pragma unroll
-        for (int i = 0; i < HOPPER_ROWS / STEP; i++) {
-            bool valid;
-            const bf16 *from = source.chunk(i, load_row + STEP * i, depth, valid);
-            copy16_async(to + chunk_offset(load_row + STEP * i, load_chunk), from, valid);
-        }
-#pragma unroll
-        for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
-            const int row = load_row + STEP * i;
-            const bool valid = column0 + row < n && depth < k;
-            if (row < N)
-                copy16_async(to + HOPPER_ROWS * 128 + chunk_offset(row, load_chunk),
-                             w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
-        }
+        copy_step<HOPPER_ROWS, N, STEP>(source, w, base + step % HOPPER_STAGES * STAGE_BYTES,
+                                        step * DEPTH + load_chunk * 8, n, k, column0);
     };
 #pragma unroll
     for (int s = 0; s < HOPPER_STAGES - 2; s++) {

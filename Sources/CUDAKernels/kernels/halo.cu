@@ -11,7 +11,7 @@ constexpr int SIDE = 16, WIDE = SIDE + 2, PLACES = 4;
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 
 /// 64 GROUPS pixels x N channels a block of GROUPS groups of four warps, each 8 x 8 pixels x N; PART channels of the input at
-/// once. Two groups leave room for a second block, which multiplies while this one finishes.
+/// once.
 ///
 /// Shared memory: 1024 + 2 HALO_BYTES + PLACES x N rows of 128 bytes, or the finished tile, 64 GROUPS x (N + 4) floats.
 template <int N, int PART, int GROUPS>
@@ -69,7 +69,8 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
     load_weights(1);
     commit_copies();
 
-    float sum[N / 96][12][4] = {};
+    constexpr int PIECE = N % 96 == 0 ? 96 : N; // columns that one instruction takes
+    float sum[N / PIECE][PIECE / 8][4] = {};
     const u32 corner = (u32)((group / 2 * 8) * WIDE + group % 2 * 8) * 128;
     int step = 0;
     for (int h = 0; h < halos; h++) {
@@ -85,7 +86,8 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
 #pragma unroll
             for (int kk = 0; kk < PART / 16; kk++)
 #pragma unroll
-                for (int j = 0; j < N / 96; j++) multiply_group(sum[j], a + 2 * kk, b + 2 * kk + j * (96 * 128 >> 4));
+                for (int j = 0; j < N / PIECE; j++)
+                    multiply_group(sum[j], a + 2 * kk, b + 2 * kk + j * (PIECE * 128 >> 4));
             commit_products();
             if (step + 2 < steps) load_weights(step + 2);
             // The other halo is free once the last step's products before it have ended.
@@ -102,7 +104,8 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
     for (int j = 0; j < N / 8; j++)
 #pragma unroll
         for (int v = 0; v < 4; v++)
-            tile[(warp * 16 + lane / 4 + v / 2 * 8) * (N + 4) + 8 * j + lane % 4 * 2 + v % 2] = sum[j / 12][j % 12][v];
+            tile[(warp * 16 + lane / 4 + v / 2 * 8) * (N + 4) + 8 * j + lane % 4 * 2 + v % 2] = 
+                sum[j / (PIECE / 8)][j % (PIECE / 8)][v];
     __syncthreads();
     const int width = p.out_width, height = p.out_height;
     finish_placed(
@@ -115,15 +118,13 @@ DEVICE void halo_convolution(const bf16 *x, const bf16 *w, bf16 *out, int n, int
 }
 
 #define HALO_KERNEL(N, PART, GROUPS)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(128 * GROUPS, GROUPS == 2 ? 2 : 1)                                    \
+    extern "C" __global__ void __launch_bounds__(128 * GROUPS, N == 8 ? 4 : 1)                            \
         halo_convolution_##N##_##PART##_##GROUPS(const bf16 *x, const bf16 *w, bf16 *out, int n, int k, Epilogue e,    \
                                                  Window p) {                                                           \
         halo_convolution<N, PART, GROUPS>(x, w, out, n, k, e, p);                                                      \
     }
-HALO_KERNEL(96, 48, 2)
-HALO_KERNEL(96, 64, 2)
-HALO_KERNEL(96, 48, 4)
-HALO_KERNEL(96, 64, 4)
+HALO_KERNEL(8, 48, 2)
+HALO_KERNEL(8, 64, 2)
 HALO_KERNEL(192, 48, 4)
 HALO_KERNEL(192, 64, 4)
 #endif

@@ -14,8 +14,8 @@ struct BenchCommand: ParsableCommand {
         discussion: """
             Sections: kernels (single operations), model (a 29.9M transformer and a VAE with random weights), clip (the \
             installed model's standard film), full (Wan2.1-1.3B with random weights; writes 2.8 GB to --scratch). With \
-            --gpu instead: Wan2.1-1.3B at 480p, its VAE and umT5-XXL on a GPU, at full size with random weights made \
-            in memory.
+            --gpu instead: Wan2.1-1.3B at 480p, 14B at 480p and 720p, both experts of Wan2.2-I2V-A14B, their VAE and \
+            umT5-XXL, and single operations, on a GPU at full size with random weights made in memory.
             """)
 
     enum Section: String, CaseIterable, ExpressibleByArgument { case kernels, model, clip, full }
@@ -26,7 +26,7 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Measure full-size stages on a GPU.")
     var gpu = false
 
-    @Option(parsing: .upToNextOption, help: "With --gpu, what to measure: transformer, decoder, text-encoder.")
+    @Option(parsing: .upToNextOption, help: "With --gpu, what to measure.")
     var stages: [GPUBenchmark.Stage] = GPUBenchmark.Stage.allCases
 
     @Option(help: "With --gpu, how often each stage runs; the median counts.")

@@ -1,0 +1,70 @@
+import CUDADriver
+import Tensors
+
+/// `Attention8` of sage8.cu.
+struct KernelAttention8: KernelArgument, BitwiseCopyable {
+    var q: DeviceAddress
+    var k: DeviceAddress
+    var v: DeviceAddress
+    var out: DeviceAddress
+    var blocks: DeviceAddress
+    var qScale: DeviceAddress
+    var kScale: DeviceAddress
+    var vScale: DeviceAddress
+    var heads: Int32
+    var tokens: Int32
+    var padded: Int32
+    var selected: Int32
+    var scale: Float
+}
+
+extension CUDABackend {
+    /// SageSLA's own blocks on Hopper, 64 queries and 128 keys.
+    func usesSage8(_ sizes: SparseAttentionSizes, _ tensors: [Tensor]) -> Bool {
+        suitsSage8(dim: sizes.dim, queryBlock: sizes.queryBlock, keyBlock: sizes.keyBlock)
+            && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
+    }
+
+    func suitsSage8(dim: Int, queryBlock: Int, keyBlock: Int) -> Bool {
+        fastPaths.contains(.sage8) && usesHopper && dim == 128 && queryBlock == 64 && keyBlock == 128
+    }
+
+    /// - Parameter mean: of k, f64 `[heads, dim]`.
+    func attendInEightBits(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, mean: Tensor, _ chosen: Tensor, _ sizes: SparseAttentionSizes,
+        scale: Float, into output: Tensor
+    ) {
+        let (tokens, heads, width) = (Int32(sizes.tokens), Int32(sizes.heads), sizes.heads * sizes.dim)
+        let padded = sizes.keyBlocks * sizes.keyBlock
+        let codes = (
+            q: scratch(q.shape, .i8), k: scratch(k.shape, .i8), v: scratch([sizes.heads, sizes.dim, padded], .u8)
+        )
+        let scales = (
+            q: scratch([sizes.heads, sizes.queryBlocks], .f32), k: scratch([sizes.heads, sizes.keyBlocks], .f32),
+            v: scratch([width], .f32)
+        )
+        let most = scratch([width], .f32)
+        must { try stream.clear(most.address, most.byteCount) }
+        launch(
+            .sage, "sage_codes_bytes", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none, codes.q,
+            scales.q, tokens, heads, Int32(sizes.queryBlock))
+        launch(
+            .sage, "sage_codes_bytes", grid: (sizes.keyBlocks, sizes.heads), threads: 256, k, Tensor?.some(mean),
+            codes.k, scales.k, tokens, heads, Int32(sizes.keyBlock))
+        launch(
+            .sage, "sage_maxima_wide", grid: ((width / 8 + 127) / 128, (sizes.tokens + 63) / 64), threads: 128, v, most,
+            tokens, Int32(width / 8))
+        launch(
+            .sage8, "sage8_values", grid: (sizes.keyBlocks, sizes.heads), threads: 256, v, most, codes.v, tokens,
+            heads, Int32(padded))
+        launchElements(.sage, "sage_value_scale", count: width, most, scales.v, Int32(width))
+        launch(
+            .sage8, "sage8_attention", grid: (sizes.queryBlocks, sizes.heads), threads: 128,
+            shared: 1024 + (64 + 4 * 128) * 128,
+            KernelAttention8(
+                q: codes.q.address, k: codes.k.address, v: codes.v.address, out: output.address,
+                blocks: chosen.address, qScale: scales.q.address, kScale: scales.k.address, vScale: scales.v.address,
+                heads: heads, tokens: tokens, padded: Int32(padded), selected: Int32(sizes.selected), scale: scale))
+        withExtendedLifetime((codes, scales, chosen)) {}
+    }
+}
