@@ -20,6 +20,7 @@ public final class CUDABackend: Backend {
     private let compilerVersion: String
     private let fault = DeviceFault()
     private let lane: LazyLane
+    let waits = TransferWaits()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.

@@ -46,15 +46,25 @@ public final class CUDAEvent: @unchecked Sendable {
     private let stream: CUDAStream
     let handle: OpaquePointer
 
-    init(_ stream: CUDAStream) throws {
+    /// - Parameter isTimed: whether `milliseconds` may be asked for.
+    init(_ stream: CUDAStream, isTimed: Bool = false) throws {
         self.stream = stream
         var handle: OpaquePointer?
-        try stream.driver.check(stream.driver.eventCreate(&handle, 2), "making an event")
+        try stream.driver.check(stream.driver.eventCreate(&handle, isTimed ? 0 : 2), "making an event")
         guard let handle else { throw CUDAError(.driver, "no event", hint: "restart the worker") }
         self.handle = handle
     }
 
     deinit { _ = stream.driver.eventDestroy(handle) }
+
+    /// Milliseconds from this moment to a later one; waits for that.
+    public func milliseconds(to end: CUDAEvent) throws -> Double {
+        try stream.enter()
+        try stream.driver.check(stream.driver.eventSynchronize(end.handle), "waiting for an event")
+        var milliseconds: Float = 0
+        try stream.driver.check(stream.driver.eventElapsed(&milliseconds, handle, end.handle), "reading an event")
+        return Double(milliseconds)
+    }
 
     /// Work queued on the GPU's first queue from now on begins after this moment.
     public func hold() throws {
@@ -97,6 +107,14 @@ public final class CUDAHostMemory: @unchecked Sendable {
 }
 
 extension CUDAStream {
+    /// The moment when everything queued so far is done.
+    public func moment() throws -> CUDAEvent {
+        try enter()
+        let event = try CUDAEvent(self, isTimed: true)
+        try driver.check(driver.eventRecord(event.handle, stream), "recording an event")
+        return event
+    }
+
     /// Queues a copy into host memory; complete only after `synchronize`, or for work that is ordered after this queue's.
     public func beginCopyToHost(_ address: DeviceAddress, _ bytes: UnsafeMutableRawBufferPointer) throws {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }

@@ -62,7 +62,9 @@ public final class CUDAStream: @unchecked Sendable {
         if driver.poolGetAttribute(pool, 5, &reserved) == 0, driver.poolGetAttribute(pool, 7, &taken) == 0 {
             free += Int(clamping: reserved) - min(Int(clamping: taken), Int(clamping: reserved))
         }
-        return memoryLimit.map { max(0, min(free, $0 - usage.now)) } ?? free
+        // Allocations take whole pages, and other programs some on the side.
+        let usable = max(0, free - max(256 << 20, total / 50))
+        return memoryLimit.map { max(0, min(usable, $0 - usage.now)) } ?? usable
     }
 
     /// - Throws: `CUDAError` "outOfMemory" or "driver".

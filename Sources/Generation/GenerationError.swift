@@ -61,7 +61,7 @@ public struct GenerationError: Error, Sendable, Hashable, Codable, CustomStringC
             return GenerationError(
                 .memory, "the device has no room for another \(MemoryEstimate.text(bytes))", hint: MemoryEstimate.hint)
         case BackendError.deviceLost(let reason):
-            return GenerationError(.backend, "the device failed: \(reason)", hint: "restart the worker")
+            return GenerationError(.backend, "the device failed: \(reason)", hint: "the job runs again")
         case BackendError.unsupported(let what):
             return GenerationError(
                 .backend, "the device cannot do this: \(what)", hint: "use other settings or the CPU")

@@ -70,6 +70,7 @@ extension GenerationJob {
         var context: (expert: Expert, transformer: Transformer, text: TextContext)?
         var workspace: TransformerWorkspace?
         steps = []
+        transferSeconds = 0
         let window = try streamingWindow(denoising, networks)
         let clock = ContinuousClock()
         return try denoising.run(noise: &noise, count: geometry.latentCount) { step, latents in
@@ -97,6 +98,12 @@ extension GenerationJob {
                 }
             }
             tracker.finishStep()
+            if window != nil, let streaming = backend as? any StreamingBackend {
+                let waited = streaming.takeWaitingTime()
+                transferSeconds += waited
+                // The first pass of the second network waits for what the swap could not hide.
+                if step > 0, denoising.experts[step - 1] != expert { tracker.move(waited, from: .step, to: .swap) }
+            }
             steps.append(
                 GenerationReport.Step(
                     timestep: denoising.schedule.roundedTimestep(step), expert: boundary == nil ? nil : expert,
@@ -115,8 +122,7 @@ extension GenerationJob {
         let needs = plan.needs
         let image = needs.isApart ? needs.networks.map(\.size.blockImage).max() ?? 0 : 0
         generator.resident.makeRoom(
-            for: size * image + needs.stepWorkspace, limit: limits.device.map { $0 - needs.fixedBytes },
-            keeping: Set(networks.files.map { key($0, variant) }))
+            for: size * image + needs.stepWorkspace, limit: room, keeping: Set(networks.files.map { key($0, variant) }))
         return try TransformerWindow(passes: Array(passes), size: size)
     }
 

@@ -51,7 +51,8 @@ final class GenerationJob {
             work[.image] = OperationCounts.imageEncoding(needs.vae, geometry: plan.geometry)
         }
         expectedLoads = plan.estimate.weights.count
-        tracker = ProgressTracker(work: work, speeds: speeds, stepCount: request.steps, control: control)
+        tracker = ProgressTracker(
+            work: work, speeds: speeds, stepCount: request.steps, clockOf: generator.backend, control: control)
     }
 
     func run(_ sink: any FrameSink) throws -> (report: GenerationReport, poster: RGBImage) {
@@ -99,9 +100,12 @@ final class GenerationJob {
         ) {
             try generator.resident.take(
                 key(file, variant), expected: expected, workspace: workspace,
-                limit: limits.device.map { $0 - plan.needs.fixedBytes }, host: (host, limits.host), load: make)
+                limit: room, host: (host, limits.host), load: make)
         }
     }
+
+    /// Bytes for models and what they work in: no more than the plan says, so that what it says holds.
+    var room: Int? { limits.device.map { min($0, memory.bytes) - plan.needs.fixedBytes } }
 
     func key(_ file: String, _ variant: String) -> String { "\(plan.files.model.name)/\(file)/\(variant)" }
 
@@ -122,6 +126,7 @@ final class GenerationJob {
     private func report(_ digest: String) -> GenerationReport {
         let isSparse = request.attention != .original
         let device = request.noiseDevice
+        let told = tracker.deviceSeconds()
         return GenerationReport(
             model: plan.files.model.name, modelVersion: manifest.version, mode: request.mode, weights: [],
             promptCleaned: plan.prompt, promptTokens: tokens.length, width: request.size.width,
@@ -132,13 +137,16 @@ final class GenerationJob {
             attention: request.attention, slaTopk: isSparse ? request.slaTopK : nil, linearPrecision: linearPrecision,
             precision: backend.activationType.rawValue, backend: backend.name, device: backend.deviceDescription,
             steps: steps,
-            stages: tracker.order.map { GenerationReport.Stage(stage: $0, seconds: tracker.seconds[$0] ?? 0) },
+            stages: tracker.order.map { GenerationReport.Stage(stage: $0, seconds: told[$0] ?? 0) },
+            transferSeconds: memory.windowBlocks == nil ? nil : transferSeconds,
             latentsSaved: takesSavedLatents ? true : nil, diffusionSeconds: steps.reduce(0) { $0 + $1.seconds },
             totalSeconds: 0, peakMemoryBytes: nil,
             memoryEstimate: plan.estimate, memoryPlan: memory, framesSha256: digest)
     }
 
     var linearPrecision = LinearPrecision.stored.rawValue
+    /// Seconds that steps waited for blocks on their way to the device.
+    var transferSeconds = 0.0
     private var takesSavedLatents = false
 }
 

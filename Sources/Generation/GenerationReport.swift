@@ -81,8 +81,10 @@ public struct GenerationReport: Sendable, Hashable, Codable {
     public var backend: String
     public var device: String
     public var steps: [Step]
-    /// In the order they began; a stage that was not needed is missing.
+    /// In the order they began; a stage that was not needed is missing. By events of the device where it has such.
     public var stages: [Stage]
+    /// Seconds of the steps in which the device waited for blocks from host memory; nil where none come from there.
+    public var transferSeconds: Double?
     /// True if an earlier attempt had left the latents: then no step ran.
     public var latentsSaved: Bool?
     /// The steps alone, without loading.

@@ -8,12 +8,12 @@ public struct MemoryPlan: Sendable, Hashable, Codable {
     public enum Networks: String, Sendable, Hashable, Codable {
         /// All models of the job stay on the device.
         case resident
-        /// What is not needed now may go; a network is whole on the device while its steps run.
-        case inTurns
         /// Both experts wait in host memory; the second moves in block by block while the first makes its last step.
         case exchanged
         /// Blocks come from host memory while others compute.
         case streamed
+        /// What is not needed now may go; a network is whole on the device while its steps run.
+        case inTurns
     }
 
     public var networks: Networks
@@ -41,7 +41,8 @@ public struct MemoryPlan: Sendable, Hashable, Codable {
     public var text: String {
         let how =
             switch networks {
-            case .resident: "everything stays on the device"
+            case .resident:
+                textEncoder == .host ? "networks and VAE stay on the device" : "everything stays on the device"
             case .inTurns: "models take turns on the device"
             case .exchanged: "both networks in host memory, one at a time on the device"
             case .streamed: "\(windowBlocks ?? 0) of \(blockCount) blocks on the device, the others in host memory"
@@ -111,9 +112,7 @@ private struct Ladder {
     }
 
     private var modes: [(MemoryPlan.Networks, Int?)] {
-        var modes: [(MemoryPlan.Networks, Int?)] = []
-        if needs.isApart, needs.networks.count > 1 { modes.append((.exchanged, count)) }
-        modes.append((.inTurns, nil))
+        var streamed: [(MemoryPlan.Networks, Int?)] = []
         let largest: Int
         if let limit {
             let making = needs.networks.map(\.size.making).max() ?? 0
@@ -123,8 +122,10 @@ private struct Ladder {
         } else {
             largest = 2
         }
-        if count > 2, largest >= 2 { modes.append((.streamed, largest)) }
-        return modes
+        if count > 2, largest >= 2 { streamed.append((.streamed, largest)) }
+        // Blocks come to a GPU beside its work, a network that is read again does not; on a CPU blocks are made again.
+        guard needs.isApart else { return [(.inTurns, nil)] + streamed }
+        return (needs.networks.count > 1 ? [(.exchanged, count)] : []) + streamed + [(.inTurns, nil)]
     }
 
     /// A plan with these networks, if its stages fit.
@@ -186,7 +187,7 @@ private struct Ladder {
     private func textPlaces(
         _ networks: MemoryPlan.Networks, beside other: Int, prefersSmall: Bool
     ) -> [BlockPlace] {
-        if networks == .resident { return [.device] }
+        if networks == .resident { return needs.isApart ? [.device, .host] : [.device] }
         if prefersSmall { return [.host, .device] }
         let stays = limit.map { needs.fixedBytes + needs.text.total + other <= $0 } ?? true
         return stays || !needs.isApart ? [.device, .host] : [.host, .device]

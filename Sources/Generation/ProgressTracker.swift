@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Turns what is done into a share of the whole and a time to go.
 ///
@@ -27,17 +28,24 @@ final class ProgressTracker {
     private var done: [GenerationStage: Double] = [:]
     private(set) var seconds: [GenerationStage: Double] = [:]
     private(set) var order: [GenerationStage] = []
-    private var running: (stage: GenerationStage, since: ContinuousClock.Instant)?
+    private var running: (stage: GenerationStage, since: ContinuousClock.Instant, mark: (any DeviceMark)?)?
+    /// What ran when, by the device's own events.
+    private var spans: [(stage: GenerationStage, start: any DeviceMark, end: any DeviceMark)] = []
+    private var moved: [GenerationStage: Double] = [:]
+    private let backend: (any Backend)?
     private var steps = 0
     private var highest = 0.0
     private let clock = ContinuousClock()
 
     /// - Parameters:
     ///   - work: operations of each stage (bytes for `load` and `encode`); a missing stage is not needed.
+    ///   - backend: whose events stages are timed by, if it has such.
     ///   - control: told of progress; false ends the job.
     init(
-        work: [GenerationStage: Double], speeds: Speeds, stepCount: Int, control: @escaping (GenerationProgress) -> Bool
+        work: [GenerationStage: Double], speeds: Speeds, stepCount: Int, clockOf backend: (any Backend)? = nil,
+        control: @escaping (GenerationProgress) -> Bool
     ) {
+        self.backend = backend
         (self.work, self.speeds, self.stepCount, self.control) = (work, speeds, stepCount, control)
     }
 
@@ -46,10 +54,10 @@ final class ProgressTracker {
     func during<T>(_ stage: GenerationStage, completing share: Double, _ body: () throws -> T) throws -> T {
         let outer = pause()
         if !order.contains(stage) { order.append(stage) }
-        running = (stage, clock.now)
+        running = (stage, clock.now, backend?.mark())
         defer {
             _ = pause()
-            running = outer.map { ($0, clock.now) }
+            running = outer.map { ($0, clock.now, backend?.mark()) }
         }
         try report()
         let result = try body()
@@ -66,6 +74,26 @@ final class ProgressTracker {
 
     func finishStep() { steps += 1 }
 
+    /// Counts seconds for another stage than they were spent in.
+    func move(_ amount: Double, from: GenerationStage, to: GenerationStage) {
+        if !order.contains(to) { order.append(to) }
+        moved[from, default: 0] -= amount
+        moved[to, default: 0] += amount
+    }
+
+    /// Seconds of each stage: between the device's events where it has such, else by the clock.
+    func deviceSeconds() -> [GenerationStage: Double] {
+        var told = seconds
+        if let backend, !spans.isEmpty {
+            var measured: [GenerationStage: Double] = [:]
+            for span in spans {
+                measured[span.stage, default: 0] += backend.seconds(from: span.start, to: span.end) ?? 0
+            }
+            told.merge(measured) { $1 }
+        }
+        return told.merging(moved) { max(0, $0 + $1) }
+    }
+
     /// All stages' measured speeds, for the next job.
     func finish() {
         for (stage, amount) in work {
@@ -80,8 +108,9 @@ final class ProgressTracker {
     func check() throws { try report() }
 
     private func pause() -> GenerationStage? {
-        guard let (stage, since) = running else { return nil }
+        guard let (stage, since, mark) = running else { return nil }
         seconds[stage, default: 0] += Self.seconds(clock.now - since)
+        if let mark, let end = backend?.mark() { spans.append((stage, mark, end)) }
         running = nil
         return stage
     }

@@ -79,7 +79,7 @@ public struct ConfigurationKey: Hashable, Sendable {
             "engine", "gpu_memory", .optionalBytes(1 << 30...tebibyte), "off", legal: "off, or 1 GiB to 1024 GiB",
             "Most memory that a worker takes of its GPU; off for what is free."),
         .init(
-            "engine", "gpu_timeout", .optionalDuration(10...day), "5 min", legal: "off, or 10 s to 1 d",
+            "engine", "gpu_timeout", .optionalDuration(2...day), "5 min", legal: "off, or 2 s to 1 d",
             "How long a GPU may make no progress before its worker is replaced."),
         .init(
             "engine", "threads", .integer(0...1024), "0", legal: "0 to 1024",

@@ -39,6 +39,10 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// device it never does.
     /// - Throws: `BackendError`.
     func check() throws
+    /// A moment in the work queued so far, for `seconds`; nil where the clock tells as much.
+    func mark() -> (any DeviceMark)?
+    /// Time of the device between two moments; waits for the second.
+    func seconds(from start: any DeviceMark, to end: any DeviceMark) -> Double?
 
     // MARK: Linear layers
 
@@ -160,6 +164,9 @@ extension Backend {
     }
 }
 
+/// A moment in a backend's work.
+public protocol DeviceMark: AnyObject, Sendable {}
+
 /// A linear layer prepared by a backend; made and used by the same one.
 public protocol Linear: AnyObject, Sendable {
     var inputSize: Int { get }
@@ -178,6 +185,8 @@ extension Backend {
 
     /// Nothing: operations of most backends cannot fail.
     public func check() throws {}
+    public func mark() -> (any DeviceMark)? { nil }
+    public func seconds(from start: any DeviceMark, to end: any DeviceMark) -> Double? { nil }
 }
 
 /// A convolution prepared by a backend.

@@ -7,6 +7,8 @@ public protocol StreamingBackend: Backend {
     func beginLoading(_ image: any ParameterImage, into slot: Tensor) throws -> any PendingLoad
     /// Work queued from now on begins when the copy is complete.
     func finishLoading(_ load: any PendingLoad) throws
+    /// Seconds that work has waited for copies since the last call; waits for the work queued so far.
+    func takeWaitingTime() -> Double
 }
 
 /// Parameters in host memory, as `StreamingBackend.save` left them.

@@ -53,9 +53,21 @@ enum EngineFactory {
     }
 
     /// The GPU that `auto` would take; nil where there is none or another choice was made.
-    static func proof(_ configuration: ServiceConfiguration) -> GPUProof? {
+    static func proof(_ configuration: ServiceConfiguration, device: Int? = nil) -> GPUProof? {
         guard configuration.engine.backend == .auto else { return nil }
-        return GPUProof(device: configuration.engine.device, cache: kernelCache(configuration))
+        return GPUProof(device: device ?? configuration.engine.device, cache: kernelCache(configuration))
+    }
+
+    /// GPUs that each get a worker of their own; nil where one is enough or the CPU does it all.
+    static func gpus(_ configuration: ServiceConfiguration) -> [Int]? {
+        guard configuration.engine.backend != .cpu else { return nil }
+        switch configuration.engine.gpus {
+        case .device: return nil
+        case .numbers(let numbers): return numbers
+        case .all:
+            let found = (try? CUDADriver().devices().filter(\.isSupported).map(\.ordinal)) ?? []
+            return found.isEmpty ? nil : found
+        }
     }
 
     static func kernelCache(_ configuration: ServiceConfiguration) -> KernelCache {

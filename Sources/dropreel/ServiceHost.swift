@@ -31,7 +31,6 @@ final class ServiceHost {
                 .configuration, "no model is installed in \(configuration.models.directories.joined(separator: ", "))",
                 hint: "put a model folder with its model.json there, or set models.directories")
         }
-        Self.proveGPU(configuration, logger)
         var options = ServiceOptions(configuration, watcherExecutable: Self.watcher)
         if options.watcherExecutable == nil, options.usesWatcher {
             options.usesWatcher = false
@@ -41,7 +40,7 @@ final class ServiceHost {
             service = try Service(
                 layout: configuration.layout, options: options, models: configuration.catalogue(library),
                 inspector: InputInspector(), filmReader: FilmReader(),
-                workers: .processes(Self.workerCommand(option, configuration), count: configuration.engine.workers),
+                workers: Self.workers(option, configuration, logger),
                 programVersion: ProgramVersion.current, utcOffset: TimeZone.current.secondsFromGMT())
         } catch let error as ServiceError {
             let code: ExitCode = error.code == .configuration ? .configuration : .inputOutput
@@ -117,22 +116,49 @@ final class ServiceHost {
         }
     }
 
-    /// Before the first worker asks: workers read what was found here.
-    private static func proveGPU(_ configuration: ServiceConfiguration, _ logger: Logger) {
-        guard let proof = EngineFactory.proof(configuration) else { return }
-        if proof.known == .unknown { logger.notice("proving the operations on GPU \(proof.device), once") }
+    /// One worker for each GPU where several are asked for, else as many as `engine.workers` says.
+    ///
+    /// GPUs are proven before the first worker asks: workers read what was found here.
+    private static func workers(
+        _ option: ConfigurationOption, _ configuration: ServiceConfiguration, _ logger: Logger
+    ) -> WorkerSupply {
+        let count = configuration.engine.workers
+        guard let asked = EngineFactory.gpus(configuration) else {
+            prove(configuration.engine.device, configuration, logger)
+            let usesGPU = configuration.engine.backend != .cpu
+            return .processes(
+                workerCommand(option, configuration, device: usesGPU ? configuration.engine.device : nil, names: false),
+                count: count)
+        }
+        let usable = asked.filter { prove($0, configuration, logger) }
+        if usable.isEmpty {
+            logger.warning("none of the GPUs in engine.gpus can be used, films are made on the CPU")
+            return .processes(workerCommand(option, configuration, device: nil, names: false), count: count)
+        }
+        return .fleet(usable.map { workerCommand(option, configuration, device: $0, names: true) })
+    }
+
+    /// - Returns: whether the GPU is used.
+    @discardableResult
+    private static func prove(_ device: Int, _ configuration: ServiceConfiguration, _ logger: Logger) -> Bool {
+        if configuration.engine.backend == .cuda { return true }
+        guard let proof = EngineFactory.proof(configuration, device: device) else { return false }
+        if proof.known == .unknown { logger.notice("proving the operations on GPU \(device), once") }
         switch proof.verdict() {
-        case .passed: logger.info("films are made on GPU \(proof.device)")
+        case .passed:
+            logger.info("films are made on GPU \(device)")
+            return true
         case .failed(let reason):
-            logger.warning(
-                "GPU \(proof.device) is left alone, films are made on the CPU", metadata: ["reason": "\(reason)"])
+            logger.warning("GPU \(device) is left alone", metadata: ["reason": "\(reason)"])
         case .unknown: break
         }
+        return false
     }
 
     /// The worker is this program itself.
+    /// - Parameter names: whether the worker is told its GPU, which must then be there.
     private static func workerCommand(
-        _ option: ConfigurationOption, _ configuration: ServiceConfiguration
+        _ option: ConfigurationOption, _ configuration: ServiceConfiguration, device: Int?, names: Bool
     ) -> WorkerCommand {
         var arguments = ["worker", "--name", "{name}"]
         if let path = option.path {
@@ -140,7 +166,9 @@ final class ServiceHost {
         } else {
             arguments += ["--root", configuration.root]
         }
-        return WorkerCommand(executable: executable.path, arguments: arguments)
+        if names, let device { arguments += ["--device", "\(device)"] }
+        return WorkerCommand(
+            executable: executable.path, arguments: arguments, device: device.map { "GPU \($0)" })
     }
 
     private static var executable: URL {

@@ -40,6 +40,8 @@ public protocol Ledger: AnyObject, Sendable {
     func end(_ claim: Claim, as end: AttemptEnd, at now: Date, policy: AttemptPolicy) throws -> JobState
     /// Claims not yet ended.
     func claims() throws -> [Claim]
+    /// What was noted at the end of a worker's last attempt; nil if it ended none.
+    func lastResult(ofWorker worker: String) throws -> String?
 
     // MARK: Publishing
 

@@ -105,6 +105,16 @@ extension SQLiteLedger {
         try jobs(in: [.running]).map { Claim(job: $0, epoch: $0.epoch, worker: $0.worker ?? "") }
     }
 
+    public func lastResult(ofWorker worker: String) throws -> String? {
+        try read { db in
+            try String.fetchOne(
+                db,
+                sql:
+                    "SELECT result FROM attempt WHERE worker = ? AND endedAt IS NOT NULL ORDER BY endedAt DESC LIMIT 1",
+                arguments: [worker])
+        }
+    }
+
     private static func held(_ db: Database, _ claim: Claim) throws -> JobRecord? {
         try fetchJobs(
             db, "WHERE job.id = ? AND job.epoch = ? AND job.state = 'running'", [claim.job.id.text, claim.epoch]

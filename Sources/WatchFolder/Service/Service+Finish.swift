@@ -109,7 +109,8 @@ extension Service {
         }
         return ServiceStatus(
             try readLedgerSide(), at: clock.now(), waiting: view.waiting(reasons, at: clock.uptime()),
-            notices: [watching.pollingReason, notice].compactMap { $0 }, pause: pause, isRunning: isRunning)
+            notices: [watching.pollingReason, notice].compactMap { $0 } + pool.notices, pause: pause,
+            isRunning: isRunning)
     }
 
     private func readLedgerSide() throws -> ServiceStatus.LedgerSide {

@@ -36,6 +36,8 @@ public struct ServiceOptions: Sendable, Hashable {
     public var writesFolderStatus = true
     /// Before a worker that died is started again; doubles while it keeps dying.
     public var workerRestartDelay = 1.0
+    /// The same for a worker whose GPU was lost while others work; they have the jobs meanwhile.
+    public var deviceRestartDelay = 30.0
     public var policy = AttemptPolicy()
     /// Whether inotify wakes the scanner; false polls.
     public var usesWatcher = true
@@ -49,6 +51,8 @@ public struct ServiceOptions: Sendable, Hashable {
 public enum WorkerSupply: Sendable {
     /// Child processes, started and restarted by the service.
     case processes(WorkerCommand, count: Int)
+    /// The same, each started in its own way: one for each GPU.
+    case fleet([WorkerCommand])
     /// Threads of this process, one for each engine; for `dropreel run` on small hosts, and for tests.
     case threads([@Sendable () -> any VideoGenerating])
     /// Nobody: only intake, status and publishing.

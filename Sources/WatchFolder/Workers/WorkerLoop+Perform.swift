@@ -2,8 +2,17 @@ import Foundation
 
 extension WorkerLoop {
     /// One attempt, from claim to hand-in. Engine errors end in the ledger, not here.
-    func perform(_ claim: Claim) throws {
-        let watch = ClaimWatch(claim: claim, ledger: ledger, clock: clock, interval: heartbeatInterval)
+    /// - Returns: false if the device is lost.
+    func perform(_ claim: Claim) throws -> Bool {
+        let watch = ClaimWatch(
+            claim: claim, ledger: ledger, clock: clock, interval: heartbeatInterval, progressTimeout: progressTimeout,
+            onStall: { [ledger, clock, policy, onStall, logger] seconds in
+                let error = ServiceError(
+                    .deviceLost, "The GPU made no progress for \(Int(seconds)) s.", hint: "The job runs again.")
+                _ = try? ledger.end(claim, as: .lost(error), at: clock.now(), policy: policy)
+                logger.error("attempt failed", metadata: ["job": "\(claim.job.id)", "error": "\(error)"])
+                onStall()
+            })
         let staging = layout.staging(claim.job.id, epoch: claim.epoch)
         watch.start()
         let result = Result { try render(claim, staging: staging, watch: watch) }
@@ -20,7 +29,9 @@ extension WorkerLoop {
             if state != .cancelled {
                 logger.warning("attempt failed", metadata: ["job": "\(claim.job.id)", "error": "\(error)"])
             }
+            return error.code != .deviceLost
         }
+        return true
     }
 
     private func render(_ claim: Claim, staging: URL, watch: ClaimWatch) throws -> RenderOutcome {
@@ -71,7 +82,7 @@ extension WorkerLoop {
 
 /// Keeps one claim alive from a thread of its own, carries progress out and the wish to stop in.
 final class ClaimWatch: @unchecked Sendable {
-    // Invariant: `latest`, `standing` and `ended` are touched only with `condition` locked.
+    // Invariant: `latest`, `standing`, `heardAt` and `ended` are touched only with `condition` locked.
     private let condition = NSCondition()
     private var latest: RenderProgress?
     private var standing = ClaimStanding.held
@@ -80,17 +91,31 @@ final class ClaimWatch: @unchecked Sendable {
     private let ledger: any Ledger
     private let clock: any ServiceClock
     private let interval: Double
+    private let progressTimeout: Double?
+    private let onStall: @Sendable (Double) -> Void
+    /// When something was heard of the engine last, in uptime.
+    private var heardAt: Double
 
-    init(claim: Claim, ledger: any Ledger, clock: any ServiceClock, interval: Double) {
+    init(
+        claim: Claim, ledger: any Ledger, clock: any ServiceClock, interval: Double, progressTimeout: Double? = nil,
+        onStall: @escaping @Sendable (Double) -> Void = { _ in }
+    ) {
         self.claim = claim
         self.ledger = ledger
         self.clock = clock
         self.interval = interval
+        (self.progressTimeout, self.onStall) = (progressTimeout, onStall)
+        heardAt = clock.uptime()
     }
 
     var progress: RenderProgress? {
         get { condition.withLock { latest } }
-        set { condition.withLock { latest = newValue } }
+        set {
+            condition.withLock {
+                latest = newValue
+                heardAt = clock.uptime()
+            }
+        }
     }
 
     /// Nobody wants the result any more.
@@ -114,9 +139,10 @@ final class ClaimWatch: @unchecked Sendable {
             condition.lock()
             let next = Date().addingTimeInterval(interval)
             while !ended, condition.wait(until: next) {}
-            let (isEnded, progress) = (ended, latest)
+            let (isEnded, progress, silence) = (ended, latest, clock.uptime() - heardAt)
             condition.unlock()
             if isEnded { return }
+            if let most = progressTimeout, silence > most { return onStall(most) }
             // A full disk or a long lock must not kill the render: the next beat tries again.
             guard let answer = try? ledger.beat(claim, progress: progress, at: clock.now()) else { continue }
             condition.withLock { standing = answer }

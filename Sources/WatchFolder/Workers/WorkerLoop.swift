@@ -31,6 +31,10 @@ public final class WorkerLoop {
     let heartbeatInterval: Double
     /// Seconds between two looks into the queue without a signal.
     let idleInterval: Double
+    /// Seconds without progress after which what computes counts as hung; nil for any time.
+    let progressTimeout: Double?
+    /// Called from another thread, after the attempt was ended, when that time is over; the process must end then.
+    let onStall: @Sendable () -> Void
     let logger: Logger
 
     /// - Parameter name: names the worker in the ledger; one process may use it only once.
@@ -38,7 +42,8 @@ public final class WorkerLoop {
         name: String, ledger: any Ledger, layout: ServiceLayout, engine: any VideoGenerating,
         signals: any WorkerSignals, clock: any ServiceClock = SystemClock(), policy: AttemptPolicy = AttemptPolicy(),
         limits: WorkerLimits = WorkerLimits(), programVersion: String, heartbeatInterval: Double = 0.5,
-        idleInterval: Double = 1, logger: Logger = Logger(label: "dropreel.worker")
+        idleInterval: Double = 1, progressTimeout: Double? = nil, onStall: @escaping @Sendable () -> Void = {},
+        logger: Logger = Logger(label: "dropreel.worker")
     ) {
         self.name = name
         self.ledger = ledger
@@ -51,6 +56,7 @@ public final class WorkerLoop {
         self.programVersion = programVersion
         self.heartbeatInterval = heartbeatInterval
         self.idleInterval = idleInterval
+        (self.progressTimeout, self.onStall) = (progressTimeout, onStall)
         self.logger = logger
     }
 
@@ -69,9 +75,21 @@ public final class WorkerLoop {
         return PipeSignals(input: input, output: output)
     }
 
-    /// Works until the signals say drain or a limit is reached.
+    /// Exit status of a worker whose GPU was lost.
+    public static let deviceLostStatus: Int32 = 69
+
+    /// Why a loop ended.
+    public enum End: Sendable {
+        /// It was asked to, or a limit was reached.
+        case orderly
+        /// What computes can do no more in this process.
+        case deviceLost
+    }
+
+    /// Works until the signals say drain, a limit is reached or the device is lost.
     /// - Throws: `ServiceError` when the ledger cannot be used.
-    public func run() throws {
+    @discardableResult
+    public func run() throws -> End {
         var jobs = 0
         while !signals.isDraining {
             let claim: Claim?
@@ -84,15 +102,17 @@ public final class WorkerLoop {
                 signals.wait(seconds: idleInterval)
                 continue
             }
-            try perform(claim)
+            let isUsable = try perform(claim)
             signals.announce()
+            guard isUsable else { return .deviceLost }
             jobs += 1
-            if let most = limits.maximumJobs, jobs >= most { return }
+            if let most = limits.maximumJobs, jobs >= most { return .orderly }
             if let most = limits.maximumResidentBytes, Self.residentBytes() > most {
                 logger.info("worker ends to give memory back", metadata: ["worker": "\(name)"])
-                return
+                return .orderly
             }
         }
+        return .orderly
     }
 
     static func residentBytes() -> Int {

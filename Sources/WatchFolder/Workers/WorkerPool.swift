@@ -8,9 +8,12 @@ final class WorkerPool {
         var startedAt = 0.0
         var restartAt = 0.0
         var deaths = 0
+        /// Times its device was lost without much work in between, and what is said of the last.
+        var losses = 0
+        var notice: String?
+        let command: WorkerCommand
     }
 
-    private let command: WorkerCommand?
     private var slots: [Slot]
     private var threads: [LocalSignals] = []
     private let ledger: any Ledger
@@ -30,10 +33,10 @@ final class WorkerPool {
         self.logger = logger
         switch supply {
         case .processes(let command, let count):
-            self.command = command
-            slots = Array(repeating: Slot(), count: count)
+            slots = Array(repeating: Slot(command: command), count: count)
+        case .fleet(let commands):
+            slots = commands.map { Slot(command: $0) }
         case .threads(let engines):
-            command = nil
             slots = []
             for (index, engine) in engines.enumerated() {
                 let signals = LocalSignals(onAnnounce: onAnnounce)
@@ -41,7 +44,6 @@ final class WorkerPool {
                 Self.start(makeLoop("thread-\(getpid())-\(index)", engine(), signals), logger: logger)
             }
         case .none:
-            command = nil
             slots = []
         }
     }
@@ -62,6 +64,9 @@ final class WorkerPool {
     /// Descriptors that become readable when a worker has something to tell.
     var announcements: [Int32] { slots.compactMap { $0.process?.announcements } }
 
+    /// What people should know of lost GPUs.
+    var notices: [String] { slots.compactMap(\.notice) }
+
     /// There may be work.
     func wake() {
         for slot in slots { slot.process?.wake() }
@@ -76,12 +81,15 @@ final class WorkerPool {
             try bury(process, slot: index)
         }
         if hasClaims { try stopHung() }
-        guard let command, !isDraining else { return }
+        for index in slots.indices where slots[index].process != nil && clock.uptime() - slots[index].startedAt > 60 {
+            (slots[index].notice, slots[index].losses) = (nil, 0)
+        }
+        guard !isDraining else { return }
         for index in slots.indices where slots[index].process == nil && clock.uptime() >= slots[index].restartAt {
             generation += 1
             let name = "worker-\(getpid())-\(index)-\(generation)"
             do {
-                slots[index].process = try WorkerProcess(name: name, command: command)
+                slots[index].process = try WorkerProcess(name: name, command: slots[index].command)
                 slots[index].startedAt = clock.uptime()
             } catch {
                 slots[index].restartAt = clock.uptime() + max(5, options.workerRestartDelay)
@@ -102,12 +110,29 @@ final class WorkerPool {
                 "worker died", metadata: ["job": "\(claim.job.id)", "how": "\(process.ending)", "now": "\(state)"])
         }
         slots[index].process = nil
+        if process.lostItsDevice, slots[index].command.device != nil { return lose(index, worker: process.name) }
         let lived = clock.uptime() - slots[index].startedAt
         // One that ended by itself between jobs gives memory back and is wanted again at once.
         let isOrderly = process.exitStatus == 0 && !diedAtWork
         slots[index].deaths = isOrderly || lived > 60 ? 0 : min(slots[index].deaths + 1, 7)
         let delay = slots[index].deaths == 0 ? 0 : options.workerRestartDelay * Double(1 << (slots[index].deaths - 1))
         slots[index].restartAt = clock.uptime() + min(delay, 60)
+    }
+
+    /// Tells of a lost GPU and has its worker wait: where others work, they have its job before it asks again.
+    private func lose(_ index: Int, worker: String) {
+        let device = slots[index].command.device ?? "the device"
+        slots[index].losses = min(slots[index].losses + 1, 5)
+        let others = slots.indices.contains { $0 != index && slots[$0].process != nil }
+        let first = others ? options.deviceRestartDelay : options.workerRestartDelay
+        let delay = min(first * Double(1 << (slots[index].losses - 1)), others ? 600 : 60)
+        slots[index].restartAt = clock.uptime() + delay
+        let told = (try? ledger.lastResult(ofWorker: worker)).flatMap { $0 } ?? "It could not be used."
+        let code = ServiceError.Code.deviceLost.rawValue + ": "
+        let reason = told.hasPrefix(code) ? String(told.dropFirst(code.count)) : told
+        let notice = "\(device) was lost. \(reason) Its worker starts again in \(Int(delay.rounded(.up))) s."
+        slots[index].notice = notice
+        logger.error("\(notice)", metadata: ["worker": "\(worker)"])
     }
 
     private func stopHung() throws {
@@ -122,13 +147,15 @@ final class WorkerPool {
                     ? "The film was not finished within \(Int(options.jobTimeout)) s."
                     : "The worker gave no sign of life for \(Int(options.heartbeatTimeout)) s.",
                 hint: "Try fewer frames or a lower resolution.")
-            if let index = slots.firstIndex(where: { $0.process?.name == claim.worker }) {
+            let hung = slots.firstIndex { $0.process?.name == claim.worker }
+            if let index = hung {
                 slots[index].process?.terminate()
                 _ = slots[index].process?.reap(waiting: true)
                 slots[index].process = nil
             }
             try ledger.end(claim, as: .lost(error), at: now, policy: options.policy)
             logger.warning("worker hung", metadata: ["job": "\(claim.job.id)"])
+            if let hung, slots[hung].command.device != nil, isSilent { lose(hung, worker: claim.worker) }
         }
     }
 

@@ -9,12 +9,16 @@ public struct WorkerCommand: Sendable, Hashable {
     public var arguments: [String]
     /// Without the runtime's backtraces unless asked for: in a sandbox they only delay the end of a crashed worker.
     public var environment: [String: String]
+    /// What it computes on, as people read it: "GPU 1"; nil for nothing that can be lost.
+    public var device: String?
 
     public init(
-        executable: String, arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment
+        executable: String, arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment,
+        device: String? = nil
     ) {
         self.executable = executable
         self.arguments = arguments
+        self.device = device
         self.environment = environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { given, _ in given }
     }
 }
@@ -108,6 +112,9 @@ final class WorkerProcess {
         exitStatus = status
         return true
     }
+
+    /// Whether it ended because its GPU was lost.
+    var lostItsDevice: Bool { exitStatus == WorkerLoop.deviceLostStatus << 8 }
 
     /// How it ended, in words: `exit 70`, `signal 9`.
     var ending: String {
