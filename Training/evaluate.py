@@ -70,7 +70,7 @@ def still_jobs(args, variant, count):
         if not path.exists():
             image = Image.open(photo).convert('RGB')
             k = max(width / image.width, height / image.height)
-            w, h = width / k, height / k
+            w, h = min(width / k, image.width), min(height / k, image.height)  # a rounded quotient may reach beyond
             x, y = (image.width - w) / 2, (image.height - h) / 2
             image.resize((width, height), Image.LANCZOS, (x, y, x + w, y + h)).save(path)
         still = asked[(n * 7 + n // len(asked)) % len(asked)]
