@@ -28,13 +28,11 @@ public final class FileDigests: @unchecked Sendable {
         guard !missing.isEmpty else { return }
         let thread = Thread { [self] in
             for stamp in missing {
-                let digest = try? Self.digest(of: stamp)
+                _ = try? learn(stamp)
                 condition.lock()
-                if let digest { known[stamp] = digest }
                 pending.remove(stamp)
                 condition.broadcast()
                 condition.unlock()
-                if let digest { store?.keep(stamp, digest) }
             }
         }
         thread.name = "digests"
@@ -48,7 +46,11 @@ public final class FileDigests: @unchecked Sendable {
         while pending.contains(stamp) { condition.wait() }
         let found = known[stamp]
         condition.unlock()
-        if let found { return found }
+        return try found ?? learn(stamp)
+    }
+
+    /// Reads the file, and remembers.
+    private func learn(_ stamp: FileStamp) throws -> String {
         let digest = try Self.digest(of: stamp)
         condition.lock()
         known[stamp] = digest
