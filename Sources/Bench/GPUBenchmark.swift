@@ -75,6 +75,8 @@ public struct GPUBenchmark {
 
     public enum Stage: String, CaseIterable, Sendable {
         case operations, transformer, decoder, encoder
+        /// A network of the shipped model's size, whose steps are many short kernels.
+        case small
         case textEncoder = "text-encoder"
         /// Wan2.1-14B at 480p and 720p.
         case large
@@ -89,6 +91,7 @@ public struct GPUBenchmark {
             switch stage {
             case .operations: rows += try operations()
             case .transformer: rows += try transformer()
+            case .small: rows += try small()
             case .decoder: rows += try decoder()
             case .encoder: rows += try encoder()
             case .textEncoder: rows += try textEncoder()

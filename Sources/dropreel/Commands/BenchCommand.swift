@@ -50,6 +50,9 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "With --memory, frames of each film.")
     var frames = 81
 
+    @Flag(inversion: .prefixedNo, help: "With --memory, eight bits in linear layers; else as the card's size asks.")
+    var quantized: Bool?
+
     @Option(help: "Number of the GPU.")
     var device = 0
 
@@ -103,7 +106,7 @@ struct BenchCommand: ParsableCommand {
             made.map { MemoryBenchmark.Case(kind: $0.kind, resolution: $0.resolution, limit: limit.value) }
         }
         let benchmark = MemoryBenchmark(device: device, steps: steps, frames: frames, films: max(1, repetitions))
-        let rows = try benchmark.run(cases) { Console.error($0.text) }
+        let rows = try benchmark.run(cases, quantizes: quantized, log: { Console.error($0) }) { Console.error($0.text) }
         guard json else { return Console.print(rows.map(\.text).joined(separator: "\n")) }
         try Console.printJSON(rows)
     }
