@@ -138,3 +138,18 @@ private final class NoSink: FrameSink {
     func append(_ frames: [UInt8], count: Int) throws {}
     func finish() throws {}
 }
+
+extension GPUBenchmark.Row {
+    /// The loop of a film whose networks do not all stay on the GPU, what it waited for them included.
+    public init(_ film: MemoryBenchmark.Row) {
+        let swap = film.stages.filter { $0.stage == .swap || $0.stage == .load }.reduce(0) { $0 + $1.seconds }
+        let seconds = film.stepSeconds.reduce(0, +)
+        self.init(
+            name: "\(film.name), steps and what they waited for: \(film.refusal ?? film.plan?.text ?? ""); "
+                + String(
+                    format: "waits for blocks %.3f s, swap and load beside steps %.3f s", film.transferSeconds ?? 0,
+                    swap),
+            seconds: seconds, fastest: seconds, slowest: seconds, upstreamOnH100: 21.2, goal: 10.5,
+            peakBytes: film.peakBytes)
+    }
+}
