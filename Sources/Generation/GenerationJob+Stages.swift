@@ -73,7 +73,8 @@ extension GenerationJob {
         transferSeconds = 0
         let window = try streamingWindow(denoising, networks)
         let clock = ContinuousClock()
-        return try denoising.run(noise: &noise, count: geometry.latentCount) { step, latents in
+        let given = request.exactFirstFrame ? condition.map { pictureFrame(condition: $0, geometry: geometry) } : nil
+        return try denoising.run(noise: &noise, count: geometry.latentCount, given: given) { step, latents in
             let expert = denoising.experts[step]
             if context?.expert != expert {
                 context = nil  // the other expert may have to go before this one fits

@@ -134,6 +134,7 @@ final class GenerationJob {
             frames: request.frameCount, fps: request.framesPerSecond, seed: request.seed,
             noise: "CUDA Philox4x32-10 of \(device.multiprocessors) x \(device.threadsPerMultiprocessor) threads",
             sampler: request.sampler, sigmaMax: request.sigmaMax, boundary: request.boundary,
+            exactFirstFrame: request.mode == .i2v ? request.exactFirstFrame : nil,
             attention: request.attention, slaTopk: isSparse ? request.slaTopK : nil, linearPrecision: linearPrecision,
             precision: backend.activationType.rawValue, backend: backend.name, device: backend.deviceDescription,
             steps: steps,

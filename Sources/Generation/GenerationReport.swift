@@ -70,6 +70,8 @@ public struct GenerationReport: Sendable, Hashable, Codable {
     public var sampler: SamplerKind
     public var sigmaMax: Double
     public var boundary: Double
+    /// Whether the first latent frame was held to the picture's; nil for text to video.
+    public var exactFirstFrame: Bool?
     /// What self-attention really was.
     public var attention: AttentionChoice
     /// Nil for `original`.

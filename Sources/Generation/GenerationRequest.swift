@@ -24,6 +24,8 @@ public struct GenerationRequest: Sendable {
     public var sigmaMax: Double
     /// Time below which the low-noise network takes over, for models with two.
     public var boundary: Double
+    /// Whether the first latent frame stays the encoded picture's at every step; needs an image.
+    public var exactFirstFrame: Bool
     public var attention: AttentionChoice
     /// Share of key blocks attended to, for `sla` and `sagesla`.
     public var slaTopK: Double
@@ -38,8 +40,9 @@ public struct GenerationRequest: Sendable {
 
     public init(
         model: String, prompt: String, image: RGBImage? = nil, size: FrameSize, frameCount: Int, framesPerSecond: Int,
-        steps: Int, seed: UInt64, sampler: SamplerKind, sigmaMax: Double, boundary: Double, attention: AttentionChoice,
-        slaTopK: Double, linearPrecision: LinearPrecision = .stored, crf: Int = 18,
+        steps: Int, seed: UInt64, sampler: SamplerKind, sigmaMax: Double, boundary: Double,
+        exactFirstFrame: Bool = false, attention: AttentionChoice, slaTopK: Double,
+        linearPrecision: LinearPrecision = .stored, crf: Int = 18,
         noiseDevice: NoiseDevice = .standard
     ) {
         self.model = model
@@ -53,6 +56,7 @@ public struct GenerationRequest: Sendable {
         self.sampler = sampler
         self.sigmaMax = sigmaMax
         self.boundary = boundary
+        self.exactFirstFrame = exactFirstFrame
         self.attention = attention
         self.slaTopK = slaTopK
         self.linearPrecision = linearPrecision

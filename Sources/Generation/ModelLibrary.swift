@@ -49,7 +49,8 @@ public struct Model: Sendable, Hashable {
             model: name, prompt: prompt, size: size, frameCount: manifest.frames.standard,
             framesPerSecond: manifest.framesPerSecond, steps: defaults.steps, seed: 0,
             sampler: defaults.sampler[mode] ?? .sde, sigmaMax: defaults.sigmaMax[mode] ?? 80,
-            boundary: defaults.boundary, attention: defaults.attention[mode] ?? .sagesla,
+            boundary: defaults.boundary, exactFirstFrame: mode == .i2v && defaults.exactFirstFrame,
+            attention: defaults.attention[mode] ?? .sagesla,
             slaTopK: defaults.slaTopK[mode] ?? 0.1,
             linearPrecision: defaults.quantizesLinears ? .int8 : .stored)
     }

@@ -103,15 +103,18 @@ extension ModelManifest {
     private static func defaults(_ reader: ManifestReader?) throws -> Defaults {
         var defaults = Defaults(
             attention: [.t2v: .sagesla, .i2v: .sagesla], slaTopK: [.t2v: 0.1, .i2v: 0.1], steps: 4,
-            quantizesLinears: false, boundary: 0.9,
+            quantizesLinears: false, boundary: 0.9, exactFirstFrame: false,
             sigmaMax: [.t2v: 80, .i2v: 200], sampler: [.t2v: .sde, .i2v: .ode])
         guard let reader else { return defaults }
-        try reader.allow(["attention", "sla_topk", "steps", "quant_linear", "boundary", "sigma_max", "sampler"])
+        try reader.allow([
+            "attention", "sla_topk", "steps", "quant_linear", "boundary", "exact_first_frame", "sigma_max", "sampler",
+        ])
         try each(reader.optional("attention"), into: &defaults.attention) { try $0.choice(AttentionChoice.self) }
         try each(reader.optional("sla_topk"), into: &defaults.slaTopK) { try $0.double(0.001...1) }
         if let part = try reader.optional("steps") { defaults.steps = try part.int(1...Schedule.maximumSteps) }
         if let part = try reader.optional("quant_linear") { defaults.quantizesLinears = try part.bool() }
         if let part = try reader.optional("boundary") { defaults.boundary = try part.double(0...1) }
+        if let part = try reader.optional("exact_first_frame") { defaults.exactFirstFrame = try part.bool() }
         try each(reader.optional("sigma_max"), into: &defaults.sigmaMax) { try $0.double(0.01...1e6) }
         try each(reader.optional("sampler"), into: &defaults.sampler) { try $0.choice(SamplerKind.self) }
         return defaults

@@ -35,6 +35,7 @@ public enum AttentionChoice: String, Sendable, Hashable, Codable, CaseIterable {
 ///       "fps": 16,
 ///       "defaults": {                       left out: upstream's
 ///         "attention": "sla", "sla_topk": 0.1, "steps": 4, "quant_linear": false, "boundary": 0.9,
+///         "exact_first_frame": false,
 ///         "sigma_max": {"t2v": 80, "i2v": 200}, "sampler": {"t2v": "sde", "i2v": "ode"}
 ///       }                                 attention, sla_topk, sigma_max and sampler: one value, or one for each mode
 ///     }
@@ -87,6 +88,8 @@ public struct ModelManifest: Sendable, Hashable {
         public var steps: Int
         public var quantizesLinears: Bool
         public var boundary: Double
+        /// Whether films from pictures hold the first latent frame to the picture's.
+        public var exactFirstFrame: Bool
         public var sigmaMax: [GenerationMode: Double]
         public var sampler: [GenerationMode: SamplerKind]
     }

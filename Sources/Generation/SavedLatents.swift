@@ -100,6 +100,7 @@ private struct KeptRequest: Codable {
     var sampler: SamplerKind
     var sigmaMax: Double
     var boundary: Double
+    var exactFirstFrame: Bool?
     var attention: AttentionChoice
     var slaTopK: Double
     var linearPrecision: String
@@ -111,6 +112,7 @@ private struct KeptRequest: Codable {
         (size, frameCount, framesPerSecond) = (request.size, request.frameCount, request.framesPerSecond)
         (steps, seed, sampler, sigmaMax) = (request.steps, request.seed, request.sampler, request.sigmaMax)
         (boundary, attention, slaTopK) = (request.boundary, request.attention, request.slaTopK)
+        exactFirstFrame = request.exactFirstFrame
         (linearPrecision, crf, noiseDevice) = (request.linearPrecision.rawValue, request.crf, request.noiseDevice)
     }
 
@@ -119,7 +121,7 @@ private struct KeptRequest: Codable {
         return GenerationRequest(
             model: model, prompt: prompt, image: hasImage ? grey : nil, size: size, frameCount: frameCount,
             framesPerSecond: framesPerSecond, steps: steps, seed: seed, sampler: sampler, sigmaMax: sigmaMax,
-            boundary: boundary, attention: attention, slaTopK: slaTopK,
+            boundary: boundary, exactFirstFrame: exactFirstFrame ?? false, attention: attention, slaTopK: slaTopK,
             linearPrecision: LinearPrecision(rawValue: linearPrecision) ?? .stored, crf: crf, noiseDevice: noiseDevice)
     }
 }

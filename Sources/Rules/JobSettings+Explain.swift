@@ -71,6 +71,7 @@ extension JobSettings {
         case .promptSuffix: (quoted(promptSuffix.value), promptSuffix.origin)
         case .sampler: (sampler.value.rawValue, sampler.origin)
         case .boundary: (plain(boundary.value), boundary.origin)
+        case .exactFirstFrame: (word(exactFirstFrame.value), exactFirstFrame.origin)
         case .sigmaMax: (plain(sigmaMax.value), sigmaMax.origin)
         case .attention: (attention.value.rawValue, attention.origin)
         case .slaTopK: (plain(slaTopK.value), slaTopK.origin)

@@ -64,6 +64,7 @@ private struct Resolver {
         let sigmaMax =
             defaults.sigmaMax.map { ($0, ofModel) } ?? (mode == .textToVideo ? 80 : 200, Origin.standard)
         let boundary = defaults.boundary.map { ($0, ofModel) } ?? (0.9, .standard)
+        let exactFirstFrame = defaults.exactFirstFrame.map { ($0, ofModel) } ?? (false, .standard)
         return JobSettings(
             mode: mode,
             model: Setting(model.name, modelOrigin),
@@ -79,6 +80,7 @@ private struct Resolver {
             promptSuffix: text(.promptSuffix, or: "", .standard),
             sampler: choice(.sampler, or: sampler.0, sampler.1),
             boundary: number(.boundary, or: boundary.0, boundary.1),
+            exactFirstFrame: boolean(.exactFirstFrame, or: exactFirstFrame.0, exactFirstFrame.1),
             sigmaMax: number(.sigmaMax, or: sigmaMax.0, sigmaMax.1),
             attention: attention(or: defaults.attention ?? model.defaultAttention, ofModel),
             slaTopK: number(.slaTopK, or: defaults.slaTopK ?? model.defaultSlaTopK, ofModel),

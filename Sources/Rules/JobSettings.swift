@@ -18,6 +18,8 @@ public struct JobSettings: Hashable, Sendable, Codable {
     public var promptSuffix: Setting<String>
     public var sampler: Setting<Sampler>
     public var boundary: Setting<Double>
+    /// Whether the first latent frame stays the encoded image's; means nothing for text to video.
+    public var exactFirstFrame: Setting<Bool>
     public var sigmaMax: Setting<Double>
     public var attention: Setting<AttentionKind>
     public var slaTopK: Setting<Double>
@@ -45,6 +47,7 @@ public struct JobSettings: Hashable, Sendable, Codable {
         case promptPrefix = "prompt_prefix"
         case promptSuffix = "prompt_suffix"
         case sampler, boundary
+        case exactFirstFrame = "exact_first_frame"
         case sigmaMax = "sigma_max"
         case attention
         case slaTopK = "sla_topk"
@@ -78,8 +81,11 @@ public struct JobSettings: Hashable, Sendable, Codable {
 /// `JobSettings` finds these overloads before the general one.
 extension KeyedDecodingContainer where Key == JobSettings.CodingKeys {
     func decode(_ type: Setting<Bool>.Type, forKey key: Key) throws -> Setting<Bool> {
-        if key == .contactSheet { return try decodeIfPresent(type, forKey: key) ?? Setting(true, .standard) }
-        return try decodePlainly(type, key)
+        switch key {
+        case .contactSheet: try decodeIfPresent(type, forKey: key) ?? Setting(true, .standard)
+        case .exactFirstFrame: try decodeIfPresent(type, forKey: key) ?? Setting(false, .standard)
+        default: try decodePlainly(type, key)
+        }
     }
 
     func decode(_ type: Setting<String>.Type, forKey key: Key) throws -> Setting<String> {

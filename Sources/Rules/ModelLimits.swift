@@ -5,16 +5,18 @@ public struct ModelLimits: Hashable, Sendable, Codable {
         public var sampler: Sampler?
         public var sigmaMax: Double?
         public var boundary: Double?
+        public var exactFirstFrame: Bool?
         public var attention: AttentionKind?
         public var slaTopK: Double?
 
         public init(
-            sampler: Sampler? = nil, sigmaMax: Double? = nil, boundary: Double? = nil, attention: AttentionKind? = nil,
-            slaTopK: Double? = nil
+            sampler: Sampler? = nil, sigmaMax: Double? = nil, boundary: Double? = nil,
+            exactFirstFrame: Bool? = nil, attention: AttentionKind? = nil, slaTopK: Double? = nil
         ) {
             self.sampler = sampler
             self.sigmaMax = sigmaMax
             self.boundary = boundary
+            self.exactFirstFrame = exactFirstFrame
             self.attention = attention
             self.slaTopK = slaTopK
         }

@@ -126,6 +126,10 @@ public struct SettingDefinition: Hashable, Sendable {
             example: "boundary = 0.9", "Timestep below which the low-noise expert takes over (models with two experts)."
         ),
         .init(
+            .exactFirstFrame, .boolean, legal: "yes or no", standard: "the model's (no)",
+            example: "exact_first_frame = yes",
+            "An image's film begins with the image itself, not with the network's painting of it."),
+        .init(
             .sigmaMax, .number(15...10_000, aboveLowerBound: false), legal: "15 to 10000",
             standard: "80 for text to video, 200 for image to video", example: "sigma_max = 80",
             "How noisy sampling starts. Below 15 the timesteps would not fall from step to step."),

@@ -13,6 +13,7 @@ public enum SettingName: String, Hashable, Sendable, Codable, CaseIterable, Codi
     case promptSuffix = "prompt_suffix"
     case sampler
     case boundary
+    case exactFirstFrame = "exact_first_frame"
     case sigmaMax = "sigma_max"
     case attention
     case slaTopK = "sla_topk"

@@ -29,10 +29,12 @@ public struct Denoising: Sendable, Hashable {
     /// - Parameters:
     ///   - noise: draws the first latents and then, for `.sde`, as many values every step.
     ///   - count: values of the latents.
+    ///   - given: a frame that is known and held.
     ///   - network: the velocity for a step's latents.
     /// - Returns: the final latents.
     public func run(
-        noise: inout CUDANoise, count: Int, network: (_ step: Int, _ latents: [Float]) throws -> [Float],
+        noise: inout CUDANoise, count: Int, given: GivenFrame? = nil,
+        network: (_ step: Int, _ latents: [Float]) throws -> [Float],
         observe: ((Step) throws -> Void)? = nil
     ) throws -> [Float] {
         var state = Sampler(schedule: schedule, kind: sampler, noise: noise.draw(count))
@@ -42,7 +44,7 @@ public struct Denoising: Sendable, Hashable {
             let velocity = try network(step, state.networkInput)
             var fresh: [Float] = []
             if let ahead { (fresh, noise) = ahead.finish() }
-            state.advance(velocity: velocity, noise: fresh)
+            state.advance(velocity: velocity, noise: fresh, given: given)
             try observe?(Step(index: step, velocity: velocity, noise: fresh, state: state.state))
         }
         return state.networkInput

@@ -35,13 +35,15 @@ public struct Sampler: Sendable {
     /// - Parameters:
     ///   - velocity: the network's output for `networkInput` at `schedule.roundedTimestep(step)`.
     ///   - noise: fresh noise for `.sde` (also on the last step, where it counts for nothing); not read for `.ode`.
+    ///   - given: a frame whose clean latents are known: there the velocity is the one that leads to them.
     ///
     /// SDE: `x = (1 - t') (x - t v) + t' noise`; the product `t' noise` is taken in float32, as upstream's is.
     /// ODE: `x = x - (t - t') v`.
-    public mutating func advance(velocity: [Float], noise: [Float] = []) {
+    public mutating func advance(velocity: [Float], noise: [Float] = [], given: GivenFrame? = nil) {
         precondition(!isFinished, "the run has no further step")
         precondition(velocity.count == state.count, "velocity of \(velocity.count) values for \(state.count)")
         let (time, next) = (schedule.times[step], schedule.times[step + 1])
+        let before = given.map { given in given.positions.map { state[$0] } }
         switch kind {
         case .sde:
             precondition(noise.count == state.count, "noise of \(noise.count) values for \(state.count)")
@@ -51,6 +53,16 @@ public struct Sampler: Sendable {
             }
         case .ode:
             for i in state.indices { state[i] -= (time - next) * Double(velocity[i]) }
+        }
+        if let given, let before {
+            for ((position, clean), old) in zip(zip(given.positions, given.latents), before) {
+                let clean = Double(clean)
+                state[position] =
+                    switch kind {
+                    case .sde: (1 - next) * clean + Double(Float(next) * noise[position])
+                    case .ode: clean + next / time * (old - clean)
+                    }
+            }
         }
         step += 1
     }

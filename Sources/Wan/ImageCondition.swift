@@ -17,3 +17,8 @@ public func imageCondition(latents: [Float], geometry: LatentGeometry) -> [Float
     }
     return condition + latents
 }
+
+/// The encoded picture within what `imageCondition` makes, to hold the film's first latent frame to.
+public func pictureFrame(condition: [Float], geometry: LatentGeometry) -> GivenFrame {
+    GivenFrame(firstOf: condition.suffix(geometry.latentCount), geometry: geometry)
+}

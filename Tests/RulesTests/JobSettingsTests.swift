@@ -151,6 +151,30 @@ struct JobSettingsTests {
         #expect(rows?.count == SettingName.allCases.count)
     }
 
+    @Test("the first frame of an image is kept exactly where the rule or the model says so")
+    func exactFirstFrame() throws {
+        func value(_ rule: String) throws -> Setting<Bool> { try Fixture.jobs(rule, prompts: "x")[0].exactFirstFrame }
+        #expect(try value("") == Setting(false, .standard))
+        #expect(try value("exact_first_frame = yes").value)
+        #expect(try !value("exact_first_frame = no").value)
+        #expect(Fixture.messages("exact_first_frame = 1.5").first?.contains("legal: yes or no") == true)
+        #expect(Fixture.messages("exact_first_fram = yes").first?.contains("did you mean exact_first_frame?") == true)
+    }
+
+    @Test("a job of an earlier version has neither the newer settings nor a fault")
+    func earlierJobs() throws {
+        let job = try Fixture.jobs("contact_sheet = no\nexact_first_frame = yes", prompts: "x")[0]
+        var fields = try #require(
+            JSONSerialization.jsonObject(with: JSONEncoder().encode(job)) as? [String: Any])
+        #expect(try JSONDecoder().decode(JobSettings.self, from: JSONEncoder().encode(job)) == job)
+        for key in ["contact_sheet", "visible_label", "exact_first_frame"] { fields[key] = nil }
+        let old = try JSONDecoder().decode(JobSettings.self, from: JSONSerialization.data(withJSONObject: fields))
+        #expect(old.contactSheet.value && old.visibleLabel.value.isEmpty && !old.exactFirstFrame.value)
+        fields["quant_linear"] = nil
+        let broken = try JSONSerialization.data(withJSONObject: fields)
+        #expect(throws: DecodingError.self) { try JSONDecoder().decode(JobSettings.self, from: broken) }
+    }
+
     @Test("a visible label is words, yes or no; a contact sheet is yes or no")
     func labels() throws {
         func label(_ rule: String) throws -> String { try Fixture.jobs(rule, prompts: "x")[0].visibleLabel.value }

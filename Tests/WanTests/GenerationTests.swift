@@ -6,6 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 import TinyModels
+import Wan
 
 @testable import Generation
 
@@ -119,6 +120,29 @@ struct GenerationTests {
         // A film is made all the same where none can be kept.
         let nowhere = LatentsPlace(scratch.url.appending(path: "missing/job.safetensors"))
         #expect(try generator().generate(request(), sink: MemorySink(), latents: nowhere).report.latentsSaved == nil)
+    }
+
+    /// Held to the picture, the latents begin with those of the picture, and the film is another one.
+    @Test func theFirstFrameIsThePicture() throws {
+        var request = try request(.i2v)
+        let sinks = [MemorySink(), MemorySink()]
+        let generator = generator()
+        let free = try generator.generate(request, sink: sinks[0]).report
+        request.exactFirstFrame = true
+        let place = LatentsPlace(scratch.url.appending(path: "held.safetensors"))
+        let held = try generator.generate(request, sink: sinks[1], latents: place).report
+        #expect(free.exactFirstFrame == false && held.exactFirstFrame == true)
+        #expect(sinks[0].frames != sinks[1].frames)
+        let geometry = try LatentGeometry(frameCount: request.frameCount, size: request.size)
+        let vae = try VAE(ModelFiles(library.model("Tiny")).vae, backend: CPUBackend(threads: 2))
+        let resized = Resizer.resize(request.image!, width: request.size.width, height: request.size.height)
+        let picture = try vae.makeEncoder(geometry).encode(resized.normalized())
+        let decoded = MemorySink()
+        try vae.makeDecoder(geometry).decodeBytes(picture) { try decoded.append($0, count: $1) }
+        let area = request.size.area * 3
+        let differences = zip(decoded.frames.prefix(area), sinks[1].frames.prefix(area)).map { abs(Int($0) - Int($1)) }
+        #expect(differences.max() ?? 255 <= 1)
+        #expect(try generator.generate(self.request(), sink: MemorySink()).report.exactFirstFrame == nil)
     }
 
     @Test func reportSaysWhatRan() throws {

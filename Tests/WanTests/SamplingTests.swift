@@ -63,6 +63,43 @@ struct SamplingTests {
         for (a, b) in zip(result, target) { #expect(abs(a - b) < 1e-5) }
     }
 
+    /// The frame that is given ends as it is; the others go where their own velocities lead, as without it.
+    @Test(arguments: SamplerKind.allCases) func aGivenFrameStays(kind: SamplerKind) throws {
+        let geometry = try LatentGeometry(frameCount: 9, size: FrameSize(width: 48, height: 32))
+        let schedule = try Schedule(steps: 3, sigmaMax: 200)
+        var random = SplitMix(4)
+        let picture = random.values(geometry.latentCount)
+        let given = GivenFrame(firstOf: picture, geometry: geometry)
+        func run(_ given: GivenFrame?) throws -> (result: [Float], seen: [[Float]]) {
+            var noise = CUDANoise(seed: 6)
+            var seen: [[Float]] = []
+            let result = try Denoising(schedule: schedule, sampler: kind, boundary: nil).run(
+                noise: &noise, count: geometry.latentCount, given: given
+            ) { _, latents in
+                seen.append(latents)
+                return latents.map { $0 * 0.5 + 0.25 }
+            }
+            return (result, seen)
+        }
+        let (free, held) = (try run(nil), try run(given))
+        let area = geometry.latentArea
+        for index in free.result.indices {
+            let isGiven = index / area % geometry.latentFrames == 0
+            #expect(abs(held.result[index] - (isGiven ? picture[index] : free.result[index])) <= 1e-6)
+            #expect(held.seen[0][index] == free.seen[0][index])
+            guard isGiven else { continue }
+            // What the next step sees is the picture with that step's noise.
+            let time = schedule.times[1]
+            let noised = (Double(held.seen[1][index]) - (1 - time) * Double(picture[index])) / time
+            #expect(abs(noised) < 7)
+            if kind == .ode {
+                let start = Double(held.seen[0][index]) / schedule.times[0]
+                let first = Double(picture[index]) * (1 - time / schedule.times[0])
+                #expect(abs(Double(held.seen[1][index]) - first - time * start) < 1e-4)
+            }
+        }
+    }
+
     @Test func geometryRefusesOddFramesAndSizes() throws {
         #expect(throws: SamplingError.self) {
             try LatentGeometry(frameCount: 80, size: FrameSize(width: 64, height: 48))

@@ -15,8 +15,10 @@ extension GenerationRequest {
             model: settings.model.value, prompt: prompt, image: image, size: size, frameCount: settings.frames.value,
             framesPerSecond: settings.fps.value, steps: settings.steps.value, seed: seed,
             sampler: settings.sampler.value == .ode ? .ode : .sde, sigmaMax: settings.sigmaMax.value,
-            boundary: settings.boundary.value, attention: AttentionChoice(settings.attention.value),
-            slaTopK: settings.slaTopK.value, linearPrecision: settings.quantLinear.value ? .int8 : .float,
+            boundary: settings.boundary.value,
+            exactFirstFrame: settings.exactFirstFrame.value && image != nil,
+            attention: AttentionChoice(settings.attention.value), slaTopK: settings.slaTopK.value,
+            linearPrecision: settings.quantLinear.value ? .int8 : .float,
             crf: settings.crf.value)
         mayQuantize = [.standard, .model(settings.model.value)].contains(settings.quantLinear.origin)
     }

@@ -21,6 +21,7 @@ extension ModelLimits {
             defaults[Rules.GenerationMode(mode)] = Defaults(
                 sampler: manifest.defaults.sampler[mode] == .ode ? .ode : .sde,
                 sigmaMax: manifest.defaults.sigmaMax[mode], boundary: manifest.defaults.boundary,
+                exactFirstFrame: mode == .i2v ? manifest.defaults.exactFirstFrame : nil,
                 attention: manifest.defaults.attention[mode].map(AttentionKind.init),
                 slaTopK: manifest.defaults.slaTopK[mode])
         }
