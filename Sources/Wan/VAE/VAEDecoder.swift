@@ -101,7 +101,7 @@ public final class VAEDecoder {
             let z = projected.rows(rows)
             var x = Frames(
                 tensor: arena.slot(0, Array(z.shape.dropLast()) + [weights.input.outputChannels]), slot: 0)
-            arena.convolve(z, weights.input, inputHistory, into: x.tensor)
+            arena.convolve(z, x.span, weights.input, inputHistory, into: x.tensor)
             try observe?("decoder.conv1", x.tensor)
             x = try arena.middle(x, weights.middle, middleHistories, name: "decoder.middle", observe: observe)
             try rise(x, level: 0, isFirst: isFirst, onFrames)
@@ -134,7 +134,7 @@ public final class VAEDecoder {
             x.tensor.shape[0], x.tensor.shape[1], x.tensor.shape[2], x.tensor.shape[3]
         )
         let halves = arena.slot(free[0], [frames, height, width, 2 * channels])
-        arena.convolve(x.tensor, convolution, history, into: halves)
+        arena.convolve(x.tensor, x.span, convolution, history, into: halves)
         let doubled = arena.slot(free[1], [2 * frames, height, width, channels])
         backend.permute(
             halves.reshaped([frames, height * width, 2, channels]), axes: [0, 2, 1, 3],
@@ -160,7 +160,7 @@ public final class VAEDecoder {
         let normed = arena.slot(arena.others(than: x.slot)[0], x.tensor.shape)
         backend.channelNorm(x.tensor, gamma: weights.headNorm, activation: .silu, into: normed)
         let frames = video.rows(0..<x.tensor.shape[0])
-        arena.convolve(normed, weights.head, headHistory, into: frames)
+        arena.convolve(normed, x.span, weights.head, headHistory, into: frames)
         try onFrames(frames)
     }
 
