@@ -11,6 +11,10 @@ struct KernelAttention8: KernelArgument, BitwiseCopyable {
     var qScale: DeviceAddress
     var kScale: DeviceAddress
     var vScale: DeviceAddress
+    var queries: DeviceAddress
+    var folded: DeviceAddress
+    var states: DeviceAddress
+    var shift: DeviceAddress
     var heads: Int32
     var tokens: Int32
     var padded: Int32
@@ -29,10 +33,12 @@ extension CUDABackend {
         fastPaths.contains(.sage8) && usesHopper && dim == 128 && queryBlock == 64 && keyBlock == 128
     }
 
-    /// - Parameter mean: of k, f64 `[heads, dim]`.
+    /// - Parameters:
+    ///   - mean: of k, f64 `[heads, dim]`.
+    ///   - branch: what is added to the result.
     func attendInEightBits(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, mean: Tensor, _ chosen: Tensor, _ sizes: SparseAttentionSizes,
-        scale: Float, into output: Tensor
+        branch: LinearBranch?, scale: Float, into output: Tensor
     ) {
         let (tokens, heads, width) = (Int32(sizes.tokens), Int32(sizes.heads), sizes.heads * sizes.dim)
         let padded = sizes.keyBlocks * sizes.keyBlock
@@ -59,12 +65,14 @@ extension CUDABackend {
             heads, Int32(padded))
         launchElements(.sage, "sage_value_scale", count: width, most, scales.v, Int32(width))
         launch(
-            .sage8, "sage8_attention", grid: (sizes.queryBlocks, sizes.heads), threads: 128,
+            .sage8, branch == nil ? "sage8_attention" : "sage8_attention_branch",
+            grid: (sizes.queryBlocks, sizes.heads), threads: 128,
             shared: 1024 + (64 + 4 * 128) * 128,
             KernelAttention8(
                 q: codes.q.address, k: codes.k.address, v: codes.v.address, out: output.address,
                 blocks: chosen.address, qScale: scales.q.address, kScale: scales.k.address, vScale: scales.v.address,
-                heads: heads, tokens: tokens, padded: Int32(padded), selected: Int32(sizes.selected), scale: scale))
-        withExtendedLifetime((codes, scales, chosen)) {}
+                queries: q.address, folded: branch?.folded.address ?? 0, states: branch?.states.address ?? 0,
+                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded), selected: Int32(sizes.selected), scale: scale))
+        withExtendedLifetime((codes, scales, chosen, branch)) {}
     }
 }
