@@ -21,7 +21,8 @@ extension CUDABackend {
             let turns = 4
             launch(
                 .branch, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
-                threads: 256, shared: 2 * 128 * 256, q, branch.folded, branch.states, branch.bias, output, tokens, heads,
+                threads: 256, shared: 2 * 128 * 256, q, branch.folded, branch.states, branch.bias, output, tokens,
+                heads,
                 Int32(turns))
         } else {
             launch(
@@ -55,7 +56,8 @@ extension CUDABackend {
         let grid = (chunks, sizes.heads)
         if isTensor {
             launch(
-                .branch, "branch_state_tensor", grid: grid, threads: 256, k, v, parts, tokens, heads, Int32(chunk))
+                .branch, "branch_state_tensor", grid: grid, threads: 256, shared: 4 * 64 * 256, k, v, parts, tokens,
+                heads, Int32(chunk))
         } else {
             launch(
                 .branch, "branch_state_\(k.dtype)", grid: grid, threads: 256, k, v, parts, tokens, heads, dim,

@@ -52,14 +52,15 @@ extension CUDABackend {
         let most = scratch([width], .f32)
         must { try stream.clear(most.address, most.byteCount) }
         launch(
-            .sage, "sage_codes_bytes", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none, codes.q,
+            .sage, "sage_codes_bytes_short", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none,
+            codes.q,
             scales.q, tokens, heads, Int32(sizes.queryBlock))
         launch(
             .sage, "sage_codes_bytes", grid: (sizes.keyBlocks, sizes.heads), threads: 256, k, Tensor?.some(mean),
             codes.k, scales.k, tokens, heads, Int32(sizes.keyBlock))
         launch(
-            .sage, "sage_maxima_wide", grid: ((width / 8 + 127) / 128, (sizes.tokens + 63) / 64), threads: 128, v, most,
-            tokens, Int32(width / 8))
+            .sage, "sage_maxima_heads", grid: ((sizes.tokens + 511) / 512, sizes.heads), threads: 256, v, most, tokens,
+            heads)
         launch(
             .sage8, "sage8_values", grid: (sizes.keyBlocks, sizes.heads), threads: 256, v, most, codes.v, tokens,
             heads, Int32(padded))
@@ -72,7 +73,8 @@ extension CUDABackend {
                 q: codes.q.address, k: codes.k.address, v: codes.v.address, out: output.address,
                 blocks: chosen.address, qScale: scales.q.address, kScale: scales.k.address, vScale: scales.v.address,
                 queries: q.address, folded: branch?.folded.address ?? 0, states: branch?.states.address ?? 0,
-                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded), selected: Int32(sizes.selected), scale: scale))
+                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded),
+                selected: Int32(sizes.selected), scale: scale))
         withExtendedLifetime((codes, scales, chosen, branch)) {}
     }
 }

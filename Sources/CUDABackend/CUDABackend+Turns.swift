@@ -2,7 +2,7 @@ import CUDADriver
 import Tensors
 
 /// `Turns` of turns.cu.
-struct KernelTurns: KernelArgument, BitwiseCopyable {
+struct KernelTurns: BitwiseCopyable {
     var q: TensorMap
     var k: TensorMap
     var v: TensorMap
@@ -45,8 +45,8 @@ extension CUDABackend {
                 heads: Int32(heads), queries: Int32(queries), keys: Int32(keys), selected: Int32(selected),
                 scale: scale)
             let form = branch != nil ? "_branch" : bias != nil ? "_bias" : ""
-            launch(
-                .turns, "turns_attention" + form, grid: (min(device.multiprocessors, (queries + 127) / 128 * heads), 1),
+            launchWhole(
+                .turns, "turns_attention" + form, blocks: min(device.multiprocessors, (queries + 127) / 128 * heads),
                 threads: 384, shared: Self.turnsBytes, problem)
         }
         withExtendedLifetime((blocks, bias, branch)) {}

@@ -27,7 +27,7 @@ enum { TILE = 128 * 256, STAGES = 2, TURNS_BYTES = 1024 + 2 * TILE + 2 * STAGES 
 
 /// 384 threads: one group of four warps copies, two multiply. Each block takes every `gridDim.x`-th of all (head, 128 queries).
 /// Shared memory: TURNS_BYTES.
-template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BRANCH = false> DEVICE void turns_attention(const Turns &p) {
+template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BRANCH = false> DEVICE void attend_in_turns(const Turns &p) {
     extern __shared__ __align__(1024) u8 turns_memory[];
     const u32 raw = shared_address(turns_memory), q_base = raw + ((1024 - (raw & 1023)) & 1023);
     const u32 k_base = q_base + 2 * TILE, v_base = k_base + STAGES * TILE, barriers = v_base + STAGES * TILE;
@@ -291,7 +291,7 @@ template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BR
     }
 }
 #define TURNS(NAME, ...) \
-    extern "C" __global__ void __launch_bounds__(384, 1) NAME(const __grid_constant__ Turns p) { turns_attention<__VA_ARGS__>(p); }
+    extern "C" __global__ void __launch_bounds__(384, 1) NAME(const __grid_constant__ Turns p) { attend_in_turns<__VA_ARGS__>(p); }
 TURNS(turns_attention, false, true, false)
 TURNS(turns_attention_bias, true, true, false)
 TURNS(turns_attention_branch, false, true, false, true, true)
