@@ -21,6 +21,7 @@ public final class CUDABackend: Backend {
     private let fault = DeviceFault()
     private let lane: LazyLane
     let waits = TransferWaits()
+    let landing = LandingMemory()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
