@@ -22,6 +22,7 @@ public final class CUDABackend: Backend {
     private let lane: LazyLane
     let uploads: LazyUploads
     let waits = TransferWaits()
+    let landing = LandingMemory()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
