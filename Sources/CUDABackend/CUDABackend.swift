@@ -121,6 +121,21 @@ public final class CUDABackend: Backend {
         }
     }
 
+    /// Queues a kernel of one argument, a structure with tensor maps.
+    func launchWhole<Structure: BitwiseCopyable>(
+        _ file: KernelFile, _ name: String, blocks: Int, threads: Int, shared: Int, _ structure: Structure
+    ) {
+        guard blocks > 0 else { return }
+        must {
+            let kernel = try kernels.kernel(file, name, shared: shared)
+            var structure = structure
+            try withUnsafeMutableBytes(of: &structure) {
+                guard let base = $0.baseAddress else { return }
+                try stream.launch(kernel, grid: (blocks, 1), threads: threads, sharedBytes: shared, argument: base)
+            }
+        }
+    }
+
     /// Queues a kernel whose threads each take elements a grid apart.
     func launchElements(_ file: KernelFile, _ name: String, count: Int, _ arguments: any KernelArgument...) {
         let blocks = min((count + 255) / 256, device.multiprocessors * 32)
