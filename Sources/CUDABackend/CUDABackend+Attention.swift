@@ -19,6 +19,9 @@ extension CUDABackend {
             biasHead: perQuery ? Int64(queries * keys) : 0, biasQuery: perQuery ? Int64(keys) : 0,
             stride: Int32(heads * dim), dim: Int32(dim), queries: Int32(queries), keys: Int32(keys),
             queryBlock: isTensor ? 128 : 16, keyBlock: 64, scale: scale)
+        if isTensor, dim == 128, bias == nil || !perQuery, queries > 64, usesTurns {
+            return attendInTurns(q, k, v, blocks: nil, bias: bias, scale: scale, into: output)
+        }
         if isTensor, dim == 128, bias == nil || !perQuery, queries > 64, keys >= 64, usesHopper {
             return launch(
                 .attention, "hopper_attention_128\(bias == nil ? "" : "_bias")", grid: ((queries + 127) / 128, heads),

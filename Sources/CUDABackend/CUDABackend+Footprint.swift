@@ -68,7 +68,7 @@ extension CUDABackend {
         let queryBlocks = (tokens + options.queryBlock - 1) / options.queryBlock
         let keyBlocks = (tokens + options.keyBlock - 1) / options.keyBlock
         let chosen = heads * queryBlocks * options.selectedBlocks(of: keyBlocks) * 4
-        let means = heads * (queryBlocks + keyBlocks + 1) * dim * 8
+        let means = heads * (queryBlocks + keyBlocks) * dim * 8
         let eight = suitsSage8(dim: dim, queryBlock: options.queryBlock, keyBlock: options.keyBlock)
         let codes =
             options.quantized && eight
@@ -80,6 +80,8 @@ extension CUDABackend {
         // Parts of the linear branch's state: at least one for 256 tokens, else some for each multiprocessor.
         let parts = min((tokens + 255) / 256, 2 * device.multiprocessors / max(heads, 1) + 1)
         let branch = heads * ((max(parts, 1) + 1) * dim * (dim + 1) + dim * dim) * 4
-        return chosen + max(means, codes + heads * dim * 8, branch)
+        // The branch's state stays beside the codes where attention adds it.
+        let state = heads * (dim * (dim + 1) * 4 + dim * dim * 2)
+        return chosen + heads * dim * 8 + max(means, codes + state, branch)
     }
 }

@@ -11,6 +11,10 @@ struct KernelAttention8: KernelArgument, BitwiseCopyable {
     var qScale: DeviceAddress
     var kScale: DeviceAddress
     var vScale: DeviceAddress
+    var queries: DeviceAddress
+    var folded: DeviceAddress
+    var states: DeviceAddress
+    var shift: DeviceAddress
     var heads: Int32
     var tokens: Int32
     var padded: Int32
@@ -29,10 +33,12 @@ extension CUDABackend {
         fastPaths.contains(.sage8) && usesHopper && dim == 128 && queryBlock == 64 && keyBlock == 128
     }
 
-    /// - Parameter mean: of k, f64 `[heads, dim]`.
+    /// - Parameters:
+    ///   - mean: of k, f64 `[heads, dim]`.
+    ///   - branch: what is added to the result.
     func attendInEightBits(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, mean: Tensor, _ chosen: Tensor, _ sizes: SparseAttentionSizes,
-        scale: Float, into output: Tensor
+        branch: LinearBranch?, scale: Float, into output: Tensor
     ) {
         let (tokens, heads, width) = (Int32(sizes.tokens), Int32(sizes.heads), sizes.heads * sizes.dim)
         let padded = sizes.keyBlocks * sizes.keyBlock
@@ -46,25 +52,29 @@ extension CUDABackend {
         let most = scratch([width], .f32)
         must { try stream.clear(most.address, most.byteCount) }
         launch(
-            .sage, "sage_codes_bytes", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none, codes.q,
+            .sage, "sage_codes_bytes_short", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none,
+            codes.q,
             scales.q, tokens, heads, Int32(sizes.queryBlock))
         launch(
             .sage, "sage_codes_bytes", grid: (sizes.keyBlocks, sizes.heads), threads: 256, k, Tensor?.some(mean),
             codes.k, scales.k, tokens, heads, Int32(sizes.keyBlock))
         launch(
-            .sage, "sage_maxima_wide", grid: ((width / 8 + 127) / 128, (sizes.tokens + 63) / 64), threads: 128, v, most,
-            tokens, Int32(width / 8))
+            .sage, "sage_maxima_heads", grid: ((sizes.tokens + 511) / 512, sizes.heads), threads: 256, v, most, tokens,
+            heads)
         launch(
             .sage8, "sage8_values", grid: (sizes.keyBlocks, sizes.heads), threads: 256, v, most, codes.v, tokens,
             heads, Int32(padded))
         launchElements(.sage, "sage_value_scale", count: width, most, scales.v, Int32(width))
         launch(
-            .sage8, "sage8_attention", grid: (sizes.queryBlocks, sizes.heads), threads: 128,
+            .sage8, branch == nil ? "sage8_attention" : "sage8_attention_branch",
+            grid: (sizes.queryBlocks, sizes.heads), threads: 128,
             shared: 1024 + (64 + 4 * 128) * 128,
             KernelAttention8(
                 q: codes.q.address, k: codes.k.address, v: codes.v.address, out: output.address,
                 blocks: chosen.address, qScale: scales.q.address, kScale: scales.k.address, vScale: scales.v.address,
-                heads: heads, tokens: tokens, padded: Int32(padded), selected: Int32(sizes.selected), scale: scale))
-        withExtendedLifetime((codes, scales, chosen)) {}
+                queries: q.address, folded: branch?.folded.address ?? 0, states: branch?.states.address ?? 0,
+                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded),
+                selected: Int32(sizes.selected), scale: scale))
+        withExtendedLifetime((codes, scales, chosen, branch)) {}
     }
 }

@@ -35,33 +35,55 @@ extension CUDABackend {
         }
         let chosen = blocks ?? scratch([count], .i32)
         let mean = choose(q, k, sizes, into: chosen)
+        let layer = projection.map { projection in
+            guard let layer = projection as? CUDALinear, case .dense = layer.weights else {
+                preconditionFailure("a layer of another backend, or in int8")
+            }
+            return layer
+        }
+        let scale = 1 / Float(sizes.dim).squareRoot()
+        let isEight = options.quantized && usesSage8(sizes, [q, k, v, output])
+        let isTurns = !options.quantized && takesTurns(sizes, [q, k, v, output])
+        var branch: LinearBranch?
+        if let layer, isEight || isTurns, fastPaths.contains(.joined),
+            takesBranchOnTensorCores(layer, sizes, [q, k, v, output])
+        {
+            branch = linearBranch(k, v, layer, sizes, onTensorCores: true)
+        }
+        if isEight {
+            attendInEightBits(q, k, v, mean: mean, chosen, sizes, branch: branch, scale: scale, into: output)
+        } else if isTurns {
+            attendInTurns(
+                q, k, v, blocks: chosen, selected: sizes.selected, branch: branch, scale: scale, into: output)
+        } else {
+            attendByBlocks(q, k, v, mean: mean, chosen, sizes, scale, output, quantized: options.quantized)
+        }
+        if let layer, branch == nil { addLinearBranch(q, k, v, layer, sizes, to: output) }
+        // The problem holds addresses: what they belong to lives until the launch.
+        withExtendedLifetime((chosen, branch)) {}
+    }
+
+    /// The blocks of SLA, 128 queries and 64 keys, by groups that take turns.
+    private func takesTurns(_ sizes: SparseAttentionSizes, _ tensors: [Tensor]) -> Bool {
+        sizes.dim == 128 && sizes.keyBlock == 64 && sizes.queryBlock == 128 && usesTurns && canUse(.attention, tensors)
+    }
+
+    private func attendByBlocks(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, mean: Tensor, _ chosen: Tensor, _ sizes: SparseAttentionSizes,
+        _ scale: Float, _ output: Tensor, quantized: Bool
+    ) {
         var problem = KernelAttention(
             q: q.address, k: k.address, v: v.address, out: output.address, blocks: chosen.address,
             stride: Int32(sizes.heads * sizes.dim), dim: Int32(sizes.dim), queries: Int32(sizes.tokens),
             keys: Int32(sizes.tokens), queryBlock: Int32(sizes.queryBlock), keyBlock: Int32(sizes.keyBlock),
-            selected: Int32(sizes.selected), scale: 1 / Float(sizes.dim).squareRoot())
-        // The problem holds addresses: what they belong to must live until the launch.
-        withExtendedLifetime(chosen) {
-            if options.quantized, usesSage8(sizes, [q, k, v, output]) {
-                attendInEightBits(q, k, v, mean: mean, chosen, sizes, scale: problem.scale, into: output)
-            } else if options.quantized {
-                let codes = sageCodes(q, k, v, mean: mean, sizes)
-                withExtendedLifetime(codes) {
-                    (problem.q, problem.k, problem.v) = (codes.q.address, codes.k.address, codes.v.address)
-                    (problem.qScale, problem.kScale) = (codes.qScale.address, codes.kScale.address)
-                    problem.vScale = codes.vScale.address
-                    attendSparsely(problem, sizes, codes.q, codes.k, codes.v, output, quantized: true)
-                }
-            } else {
-                attendSparsely(problem, sizes, q, k, v, output, quantized: false)
-            }
-        }
-        if let projection {
-            guard let layer = projection as? CUDALinear, case .dense(let weight) = layer.weights else {
-                preconditionFailure("a layer of another backend, or in int8")
-            }
-            precondition(layer.inputSize == sizes.dim && layer.outputSize == sizes.dim, "projection of \(sizes.dim)")
-            addLinearBranch(q, k, v, weight, layer.bias, sizes, to: output)
+            selected: Int32(sizes.selected), scale: scale)
+        guard quantized else { return attendSparsely(problem, sizes, q, k, v, output, quantized: false) }
+        let codes = sageCodes(q, k, v, mean: mean, sizes)
+        withExtendedLifetime(codes) {
+            (problem.q, problem.k, problem.v) = (codes.q.address, codes.k.address, codes.v.address)
+            (problem.qScale, problem.kScale) = (codes.qScale.address, codes.kScale.address)
+            problem.vScale = codes.vScale.address
+            attendSparsely(problem, sizes, codes.q, codes.k, codes.v, output, quantized: true)
         }
     }
 
@@ -99,6 +121,15 @@ extension CUDABackend {
         launch(
             .sparse, "center_means", grid: (sizes.heads, 1), threads: 1024, keys, mean, tokens, dim,
             Int32(sizes.keyBlock), Int32(sizes.keyBlocks))
+        if sizes.dim == 128, fastPaths.contains(.choice),
+            8 * sizes.keyBlocks * 8 + (10 << 10) <= device.sharedMemoryPerBlock
+        {
+            launch(
+                .sparse, "choose_blocks_wide", grid: ((sizes.queryBlocks + 7) / 8, sizes.heads), threads: 256,
+                shared: 8 * sizes.keyBlocks * 8, queries, keys, chosen, Int32(sizes.queryBlocks),
+                Int32(sizes.keyBlocks), Int32(sizes.selected))
+            return mean
+        }
         // Beside a kilobyte of the kernel's own.
         let shared = (sizes.dim + sizes.keyBlocks) * 8
         precondition(shared + 2048 <= device.sharedMemoryPerBlock, "\(sizes.keyBlocks) key blocks")

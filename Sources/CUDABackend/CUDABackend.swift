@@ -20,7 +20,9 @@ public final class CUDABackend: Backend {
     private let compilerVersion: String
     private let fault = DeviceFault()
     private let lane: LazyLane
+    let uploads: LazyUploads
     let waits = TransferWaits()
+    let landing = LandingMemory()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
@@ -41,6 +43,7 @@ public final class CUDABackend: Backend {
         stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
         kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)
         lane = LazyLane(stream)
+        uploads = LazyUploads(stream)
         products =
             fastPaths.contains(.library)
             ? try? MatrixProducts(stream: stream, folders: CUDAFolders.all, first: libraries) : nil
@@ -116,6 +119,21 @@ public final class CUDABackend: Backend {
             let kernel = try kernels.kernel(file, name, shared: shared)
             try bytes.withUnsafeMutableBytes {
                 try stream.launch(kernel, grid: grid, threads: threads, sharedBytes: shared, arguments: $0)
+            }
+        }
+    }
+
+    /// Queues a kernel of one argument, a structure with tensor maps.
+    func launchWhole<Structure: BitwiseCopyable>(
+        _ file: KernelFile, _ name: String, blocks: Int, threads: Int, shared: Int, _ structure: Structure
+    ) {
+        guard blocks > 0 else { return }
+        must {
+            let kernel = try kernels.kernel(file, name, shared: shared)
+            var structure = structure
+            try withUnsafeMutableBytes(of: &structure) {
+                guard let base = $0.baseAddress else { return }
+                try stream.launch(kernel, grid: (blocks, 1), threads: threads, sharedBytes: shared, argument: base)
             }
         }
     }

@@ -19,6 +19,12 @@ public enum FastPath: String, CaseIterable, Sendable {
     case branch
     /// Convolutions and attention by Hopper's own instructions.
     case hopper
+    /// Attention by a producer of tiles and two groups that take turns, by Hopper's own instructions.
+    case turns
+    /// The linear branch at the end of the attention kernel, on Hopper.
+    case joined
+    /// The choice of blocks for eight blocks of queries at once.
+    case choice
     /// Convolutions of 3 x 3 pixels that read each input once, by Hopper's own instructions.
     case halo
     /// SageSLA's products in eight bits, by Hopper's own instructions.
@@ -27,6 +33,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case rows8
     /// Block means and SageSLA's codes 16 bytes at a time.
     case codes
+    /// Large copies to the GPU through pinned memory that several threads fill.
+    case uploads
 
     /// Those that the environment does not leave out.
     public static var chosen: Set<FastPath> {

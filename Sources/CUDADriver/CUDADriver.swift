@@ -53,6 +53,14 @@ public final class CUDADriver: @unchecked Sendable {
             Handle, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle,
             UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UnsafeMutableRawPointer?>?
         ) -> Status
+    /// nil in drivers before CUDA 12.
+    let encodeTensorMap:
+        (
+            @convention(c) (
+                UnsafeMutableRawPointer, Int32, UInt32, UnsafeMutableRawPointer?, UnsafePointer<UInt64>,
+                UnsafePointer<UInt64>, UnsafePointer<UInt32>, UnsafePointer<UInt32>, Int32, Int32, Int32, Int32
+            ) -> Status
+        )?
 
     /// - Parameter folders: where to look before the loader's own search.
     /// - Throws: `CUDAError` "missing".
@@ -100,6 +108,7 @@ public final class CUDADriver: @unchecked Sendable {
         functionGetAttribute = try load("cuFuncGetAttribute")
         functionSetAttribute = try load("cuFuncSetAttribute")
         launchKernel = try load("cuLaunchKernel")
+        encodeTensorMap = try? load("cuTensorMapEncodeTiled")
         try check(initialize(0), "initialising the driver")
     }
 

@@ -208,19 +208,36 @@ public final class CUDAStream: @unchecked Sendable {
     public func launch(
         _ kernel: CUDAKernel, grid: (Int, Int), threads: Int, sharedBytes: Int, arguments: UnsafeMutableRawBufferPointer
     ) throws {
-        try enter()
         var size = arguments.count
         try withUnsafeMutablePointer(to: &size) { size in
             var extra: [UnsafeMutableRawPointer?] = [
                 UnsafeMutableRawPointer(bitPattern: 1), arguments.baseAddress, UnsafeMutableRawPointer(bitPattern: 2),
                 UnsafeMutableRawPointer(size), nil,
             ]
-            try spanning(kernel.name) {
-                try driver.check(
-                    driver.launchKernel(
-                        kernel.handle, UInt32(grid.0), UInt32(grid.1), 1, UInt32(threads), 1, 1, UInt32(sharedBytes),
-                        handle, nil, &extra), "launching \(kernel.name)")
-            }
+            try launch(kernel, grid, threads, sharedBytes, nil, &extra)
+        }
+    }
+
+    /// The same for a kernel of one argument, which the driver puts where the compiler wants it: structures with tensor maps
+    /// are aligned to 64 bytes in constant memory, and do not begin where packed arguments do.
+    public func launch(
+        _ kernel: CUDAKernel, grid: (Int, Int), threads: Int, sharedBytes: Int, argument: UnsafeMutableRawPointer
+    ) throws {
+        var arguments: [UnsafeMutableRawPointer?] = [argument]
+        try launch(kernel, grid, threads, sharedBytes, &arguments, nil)
+    }
+
+    private func launch(
+        _ kernel: CUDAKernel, _ grid: (Int, Int), _ threads: Int, _ sharedBytes: Int,
+        _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+        _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) throws {
+        try enter()
+        try spanning(kernel.name) {
+            try driver.check(
+                driver.launchKernel(
+                    kernel.handle, UInt32(grid.0), UInt32(grid.1), 1, UInt32(threads), 1, 1, UInt32(sharedBytes),
+                    handle, arguments, extra), "launching \(kernel.name)")
         }
     }
 }

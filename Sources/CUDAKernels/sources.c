@@ -18,6 +18,9 @@ static const char int8[] = {
 static const char attention[] = {
 #embed "kernels/attention.cu"
     , 0};
+static const char turns[] = {
+#embed "kernels/turns.cu"
+    , 0};
 static const char sparse[] = {
 #embed "kernels/sparse.cu"
     , 0};
@@ -43,7 +46,7 @@ static const char halo[] = {
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
     SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
-    SOURCE(sage8),
+    SOURCE(sage8),    SOURCE(turns),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -6,6 +6,7 @@ func checkAttention(_ c: Check) throws {
         AttentionShape(1, 1, 1, 1), .init(5, 131, 2, 16), .init(101, 300, 1, 40), .init(33, 129, 3, 7),
         .init(1, 1, 1, 128), .init(200, 67, 2, 128), .init(131, 333, 1, 128), .init(70, 70, 3, 64),
         .init(257, 130, 2, 64), .init(50, 90, 1, 384), .init(150, 88, 1, 384), .init(131, 200, 1, 192),
+        .init(70, 300, 2, 128), .init(260, 32, 1, 128),
     ]
     for s in shapes {
         var random = Values(seed: 7)
@@ -35,8 +36,8 @@ func checkAttention(_ c: Check) throws {
         }
     }
     // Keys masked by the lowest float do not count, whole blocks of them neither.
-    for dim in [8, 128] {
-        let s = AttentionShape(9, 300, 1, dim)
+    for (queries, dim) in [(9, 8), (9, 128), (133, 128)] {
+        let s = AttentionShape(queries, 300, 1, dim)
         var random = Values(seed: 8)
         let (q, k) = (c.rounded(random.normal(s.queries * dim)), c.rounded(random.normal(s.keys * dim)))
         let v = c.rounded(random.normal(s.keys * dim))
@@ -166,6 +167,11 @@ func checkSparseAttention(_ c: Check) throws {
         quantized.quantized = true
         // Eight bits leave a few per cent; the reference cases of SageSLA are sharper.
         c.compare(what + ", quantised", try run(what, nil, quantized), sparse, 0.08, bf16: 0.08)
+        // The branch is not quantised: what it adds is as exact as without.
+        let both = zip(try run(what, layer, quantized).values(), try run(what, nil, quantized).values())
+        c.compare(
+            what + ", what the linear branch adds to it", both.map { $0 - $1 }, edgesAreWhole: true, linear, 4e-6,
+            bf16: 1.2e-2)
     }
     // Equal scores: the earlier block.
     let zeros = try c.tensor([64, 1, 8], [Float](repeating: 0, count: 512))

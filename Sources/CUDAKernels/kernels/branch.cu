@@ -210,16 +210,16 @@ template <int N> DEVICE void channel_softmaxes(const uint4 (&bits)[N], float (&p
 }
 
 /// parts as of `branch_state`, dim 128. Block (chunk, head) of 8 warps: each 16 rows of the state, all take turns of 64
-/// tokens; the keys of the next turn are read during the products of this one.
+/// tokens; keys and values of the next turn are read during the products of this one. Shared memory: 4 tiles of 64 rows of
+/// 256 bytes.
 extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const bf16 *k, const bf16 *v, float *parts,
                                                                          int tokens, int heads, int chunk) {
-    __shared__ __align__(128) u8 memory[2 * 64 * 256];
-    __shared__ float sums[16][128];
-    u8 *phi_tile = memory, *v_tile = memory + 64 * 256;
+    extern __shared__ __align__(128) u8 state_memory[];
+    constexpr int TILE = 64 * 256;
     const int head = blockIdx.y, first = blockIdx.x * chunk, last = min(tokens, first + chunk);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part16 = lane % 16;
     const i64 stride = (i64)heads * 128;
-    const u32 phi_base = shared_address(phi_tile), v_base = shared_address(v_tile);
+    const u32 base = shared_address(state_memory); // phi of even and odd turns, values of even and odd turns
     uint4 keys[4];
     auto read = [&](int t0) {
 #pragma unroll
@@ -228,16 +228,21 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
             keys[n] = t < last ? *(const uint4 *)(k + t * stride + head * 128 + part16 * 8) : make_uint4(0, 0, 0, 0);
         }
     };
-    read(first);
-    float sum[16][4] = {}, total[8] = {};
-    for (int t0 = first; t0 < last; t0 += 64) {
-        __syncthreads();
-        for (int i = threadIdx.x; i < 64 * 16; i += 256) {
-            const int t = i / 16, c = i % 16;
+    auto copy = [&](int t0, int odd) {
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            const int t = threadIdx.x / 16 + 16 * n, c = threadIdx.x % 16;
             const bool valid = t0 + t < last;
-            copy16_async(v_base + chunk_offset(t, c), v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
+            copy16_async(base + (2 + odd) * TILE + chunk_offset(t, c),
+                         v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
         }
         commit_copies();
+    };
+    read(first);
+    copy(first, 0);
+    float sum[16][4] = {}, total[8] = {};
+    int odd = 0;
+    for (int t0 = first; t0 < last; t0 += 64, odd ^= 1) {
         float phi[4][8];
         channel_softmaxes<4>(keys, phi);
         if (t0 + 64 < last) read(t0 + 64);
@@ -250,10 +255,13 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
                 phi[n][i] = inside ? phi[n][i] : 0.0f;
                 total[i] += phi[n][i];
             }
-            *(uint4 *)(phi_tile + chunk_offset(t, part16)) = pack8(phi[n]);
+            *(uint4 *)(state_memory + odd * TILE + chunk_offset(t, part16)) = pack8(phi[n]);
         }
         wait_copies<0>();
         __syncthreads();
+        // Every warp has ended its products of the turn before: those tiles are free.
+        if (t0 + 64 < last) copy(t0 + 64, odd ^ 1);
+        const u32 phi_base = base + odd * TILE, v_base = base + (2 + odd) * TILE;
 #pragma unroll
         for (int kk = 0; kk < 4; kk++) {
             u32 a[4];
@@ -276,12 +284,14 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
         for (int i = 0; i < 4; i += 2)
             *(float2 *)(part + (16 * warp + lane / 4 + i * 4) * 128 + 8 * j + lane % 4 * 2) =
                 make_float2(sum[j][i], sum[j][i + 1]);
+    __syncthreads();
+    float *sums = (float *)state_memory; // [16][128]
 #pragma unroll
-    for (int i = 0; i < 8; i++) sums[warp * 2 + lane / 16][part16 * 8 + i] = total[i];
+    for (int i = 0; i < 8; i++) sums[(warp * 2 + lane / 16) * 128 + part16 * 8 + i] = total[i];
     __syncthreads();
     if (threadIdx.x < 128) {
         float all = 0;
-        for (int w = 0; w < 16; w++) all += sums[w][threadIdx.x];
+        for (int w = 0; w < 16; w++) all += sums[w * 128 + threadIdx.x];
         part[128 * 128 + threadIdx.x] = all;
     }
 }

@@ -68,6 +68,12 @@ DEVICE float exp2_fast(float x) {
 }
 
 DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+/// The same by the reciprocal and the power of two that the hardware has, to 2^-20 or so: for results in bf16.
+DEVICE float silu_fast(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(1.0f + exp2_fast(-1.4426950408889634f * x)));
+    return x * y;
+}
 DEVICE float gelu_tanh(float x) {
     const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
     // 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2u))
@@ -257,6 +263,120 @@ DEVICE void multiply_codes(float (&c)[16][4], const u32 (&a)[4], u64 b) {
         NAMES_64 "}, {%64, %65, %66, %67}, %68, 1, 1, 1;"
         : SUMS_64("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+// Barriers in shared memory, and the copy engine.
+
+/// A tensor as the copy engine knows it (`CUtensorMap`).
+struct alignas(64) TensorMap {
+    u64 words[16];
+};
+
+DEVICE void barrier_start(u32 barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+DEVICE void barriers_started() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+DEVICE void barrier_arrive(u32 barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+/// Arrives, and lets the phase wait for so many bytes.
+DEVICE void barrier_expect(u32 barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+/// Waits until the phase of this parity has ended.
+DEVICE void barrier_wait(u32 barrier, int parity) {
+    u32 done;
+    do {
+        asm volatile("{\n\t.reg .pred p;\n\tmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
+                     "selp.u32 %0, 1, 0, p;\n\t}"
+                     : "=r"(done)
+                     : "r"(barrier), "r"(parity)
+                     : "memory");
+    } while (!done);
+}
+DEVICE void copy_box(u32 to, const TensorMap &map, u32 barrier, int column, int head, int token) {
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];"
+                 ::"r"(to), "l"(&map), "r"(column), "r"(head), "r"(token), "r"(barrier)
+                 : "memory");
+}
+DEVICE void store_box(const TensorMap &map, u32 from, int column, int head, int token) {
+    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];"
+                 ::"l"(&map), "r"(column), "r"(head), "r"(token), "r"(from)
+                 : "memory");
+}
+/// Until shared memory has been read.
+DEVICE void wait_stores() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+DEVICE u32 load_shared(u32 from) {
+    u32 x;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
+    return x;
+}
+DEVICE void store_shared(u32 to, u32 x) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory"); }
+DEVICE void named_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
+DEVICE void named_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
+template <int N> DEVICE void more_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
+template <int N> DEVICE void fewer_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
+
+/// The compiler computes these values here, not after what follows.
+DEVICE void settle(float (&c)[16][4]) {
+#pragma unroll
+    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+f", i)::"memory");
+}
+
+/// c `[64, 128]` += a `[64, 16]` b `[16, 128]`: b read across its rows.
+DEVICE void multiply_across(float (&c)[16][4], u64 a, u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        NAMES_64 "}, %64, %65, 1, 1, 1, 0, 1;"
+        : SUMS_64("+f")
+        : "l"(a), "l"(b));
+}
+/// c `[64, 128]` = (FRESH) or += a `[64, 16]` b `[128, 16]`^T, laid out as `multiply_group`'s.
+template <bool FRESH> DEVICE void multiply_scores(float (&c)[16][4], u64 a, u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        NAMES_64 "}, %64, %65, %66, 1, 1, 0, 0;"
+        : SUMS_64("+f")
+        : "l"(a), "l"(b), "n"(FRESH ? 0 : 1));
+}
+/// The linear branch of one query of this thread: phi (softmax over its 128 channels, of which `read(t)` gives 8 t + lane % 4 * 2
+/// and the next) goes to `take(t, two in bf16)`; returns 1 / (1e-5 + phi . key_sum).
+template <typename READ, typename TAKE> DEVICE float linear_operands(const float *key_sum, READ read, TAKE take) {
+    constexpr float LOG2E = 1.4426950408889634f;
+    const int lane = threadIdx.x % 32;
+    float phi[16][2], most = -1e30f, all = 0, dot = 0;
+#pragma unroll
+    for (int t = 0; t < 16; t++) {
+        const u32 two = read(t);
+        phi[t][0] = __uint_as_float(two << 16);
+        phi[t][1] = __uint_as_float(two & 0xFFFF0000u);
+        most = fmaxf(most, fmaxf(phi[t][0], phi[t][1]));
+    }
+    most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 1));
+    most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 2)) * LOG2E;
+#pragma unroll
+    for (int t = 0; t < 16; t++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            phi[t][i] = exp2_fast(fmaf(phi[t][i], LOG2E, -most));
+            all += phi[t][i];
+        }
+    all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
+    all += __shfl_xor_sync(0xFFFFFFFFu, all, 2);
+    const float share = 1.0f / all;
+#pragma unroll
+    for (int t = 0; t < 16; t++) {
+        const float2 keys = *(const float2 *)(key_sum + 8 * t + lane % 4 * 2);
+        phi[t][0] *= share;
+        phi[t][1] *= share;
+        dot += phi[t][0] * keys.x + phi[t][1] * keys.y;
+        take(t, pack_bf16(phi[t][0], phi[t][1]));
+    }
+    dot += __shfl_xor_sync(0xFFFFFFFFu, dot, 1);
+    dot += __shfl_xor_sync(0xFFFFFFFFu, dot, 2);
+    return 1.0f / (1e-5f + dot);
 }
 /// Two values rounded to e4m3, as bf16, `low` at the lower address.
 DEVICE u32 pack_e4m3(float low, float high) {

@@ -31,8 +31,8 @@ KERNEL sage_codes_bf16(const bf16 *x, const double *mean, bf16 *codes, float *sc
     sage_codes(x, mean, codes, scale, tokens, heads, dim, block);
 }
 
-/// The same for bf16 heads of 128 channels, 16-byte aligned, blocks of at most 128 tokens: 16 rows of 16 threads, 8
-/// channels a thread, everything read once.
+/// The same for bf16 heads of 128 channels, 16-byte aligned, blocks of at most 16 N tokens: 16 rows of 16 threads, 8 channels
+/// a thread, everything read once and kept as it came. 1 / scale multiplies.
 DEVICE void store_codes(bf16 *to, const float (&x)[8]) { *(uint4 *)to = pack8(x); }
 DEVICE void store_codes(signed char *to, const float (&x)[8]) {
     u32 words[2] = {};
@@ -40,51 +40,58 @@ DEVICE void store_codes(signed char *to, const float (&x)[8]) {
     for (int i = 0; i < 8; i++) words[i / 4] |= ((u32)(int)x[i] & 255) << (i % 4 * 8);
     *(uint2 *)to = make_uint2(words[0], words[1]);
 }
-template <typename O>
+template <typename O, int N>
 DEVICE void sage_codes_wide(const bf16 *x, const double *mean, O *codes, float *scale, int tokens, int heads, int block) {
     __shared__ float shared[33];
     const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
     const int row = threadIdx.x / 16, lane = threadIdx.x % 16;
-    const i64 start = ((i64)first * heads + head) * 128 + lane * 8;
-    float center[8] = {}, v[8][8], most = 0;
+    const i64 start = ((i64)(first + row) * heads + head) * 128 + lane * 8, step = (i64)16 * heads * 128;
+    uint4 bits[N];
+#pragma unroll
+    for (int n = 0; n < N; n++)
+        bits[n] = row + 16 * n < count ? *(const uint4 *)(x + start + n * step) : make_uint4(0, 0, 0, 0);
+    float center[8] = {}, most = 0;
     if (mean) {
 #pragma unroll
         for (int i = 0; i < 8; i++) center[i] = rounded<bf16>((float)mean[head * 128 + lane * 8 + i]);
     }
 #pragma unroll
-    for (int n = 0; n < 8; n++) {
-        const int t = row + 16 * n;
-        if (t < count) {
-            unpack8(*(const uint4 *)(x + start + (i64)t * heads * 128), v[n]);
+    for (int n = 0; n < N; n++) {
+        float v[8];
+        unpack8(bits[n], v);
+        if (mean && row + 16 * n < count) {
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                if (mean) v[n][i] = rounded<bf16>(v[n][i] - center[i]);
-                most = fmaxf(most, fabsf(v[n][i]));
-            }
+            for (int i = 0; i < 8; i++) v[i] -= center[i];
+            bits[n] = pack8(v);
+            unpack8(bits[n], v);
         }
+#pragma unroll
+        for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[i]));
     }
-    const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f;
+    const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f, turned = __fdiv_rn(1.0f, own);
 #pragma unroll
-    for (int n = 0; n < 8; n++) {
-        const int t = row + 16 * n;
-        if (t < count) {
+    for (int n = 0; n < N; n++)
+        if (row + 16 * n < count) {
+            float v[8];
+            unpack8(bits[n], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                const float c = __fdiv_rn(v[n][i], own);
-                v[n][i] = truncf(c + (c < 0 ? -0.5f : 0.5f));
-            }
-            store_codes(codes + start + (i64)t * heads * 128, v[n]);
+            for (int i = 0; i < 8; i++) v[i] = truncf(fmaf(v[i], turned, copysignf(0.5f, v[i])));
+            store_codes(codes + start + n * step, v);
         }
-    }
     if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
 }
 KERNEL sage_codes_numbers(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads,
                           int block) {
-    sage_codes_wide(x, mean, codes, scale, tokens, heads, block);
+    sage_codes_wide<bf16, 8>(x, mean, codes, scale, tokens, heads, block);
 }
 KERNEL sage_codes_bytes(const bf16 *x, const double *mean, signed char *codes, float *scale, int tokens, int heads,
                         int block) {
-    sage_codes_wide(x, mean, codes, scale, tokens, heads, block);
+    sage_codes_wide<signed char, 8>(x, mean, codes, scale, tokens, heads, block);
+}
+/// Blocks of at most 64 tokens.
+KERNEL sage_codes_bytes_short(const bf16 *x, const double *mean, signed char *codes, float *scale, int tokens, int heads,
+                              int block) {
+    sage_codes_wide<signed char, 4>(x, mean, codes, scale, tokens, heads, block);
 }
 
 /// most `[heads, dim]` (zero before) = greatest |v| of each channel. Block (128 tokens, head).
@@ -117,6 +124,36 @@ KERNEL sage_maxima_wide(const uint4 *v, float *most, int tokens, int width8) {
     }
 #pragma unroll
     for (int i = 0; i < 8; i++) atomicMax((int *)most + channel * 8 + i, __float_as_int(m[i]));
+}
+/// The same for bf16 heads of 128 channels, 16-byte aligned. Block (512 tokens, head) of 256 threads: 16 rows of 16 threads.
+KERNEL sage_maxima_heads(const bf16 *v, float *most, int tokens, int heads) {
+    __shared__ float parts[16][128];
+    const int row = threadIdx.x / 16, lane = threadIdx.x % 16, first = blockIdx.x * 512, head = blockIdx.y;
+    const int last = min(tokens, first + 512);
+    const uint4 *from = (const uint4 *)(v + (i64)head * 128) + lane;
+    float m[8] = {};
+    for (int t0 = first + row; t0 < last; t0 += 128) {
+        uint4 bits[8];
+#pragma unroll
+        for (int n = 0; n < 8; n++)
+            bits[n] = t0 + 16 * n < last ? from[(i64)(t0 + 16 * n) * heads * 16] : make_uint4(0, 0, 0, 0);
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+            float x[8];
+            unpack8(bits[n], x);
+#pragma unroll
+            for (int i = 0; i < 8; i++) m[i] = fmaxf(m[i], fabsf(x[i]));
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) parts[row][lane * 8 + i] = m[i];
+    __syncthreads();
+    if (threadIdx.x < 128) {
+        float all = 0;
+        for (int r = 0; r < 16; r++) all = fmaxf(all, parts[r][threadIdx.x]);
+        // Of numbers that are not negative the greater has the greater bits.
+        atomicMax((int *)most + head * 128 + threadIdx.x, __float_as_int(all));
+    }
 }
 KERNEL sage_values_wide(const uint4 *v, const float *most, uint4 *values, int tokens, int width8) {
     const int channel = blockIdx.x * blockDim.x + threadIdx.x, first = blockIdx.y * 64;

@@ -12,6 +12,10 @@ struct Attention8 {
     const float *q_scale; // [heads, query blocks]
     const float *k_scale; // [heads, key blocks]
     const float *v_scale; // [heads, 128]
+    const bf16 *queries;  // [tokens, heads, 128], for the linear branch
+    const bf16 *folded;   // [heads, 128, 128]
+    const float *states;  // [heads, 128 x 129]: the last 128 of each the sum of phi(k)
+    const float *shift;   // null or [128]
     int heads, tokens, padded, selected;
     float scale;
 };
@@ -60,7 +64,7 @@ DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^
 
 /// One group of four warps a block of 64 queries; while one block of a multiprocessor takes exponentials, the others multiply.
 /// Shared memory: 1024 + (64 + 4 x 128) x 128 bytes.
-extern "C" __global__ void __launch_bounds__(128, 3) sage8_attention(Attention8 p) {
+template <bool BRANCH> DEVICE void attend_codes(const Attention8 &p) {
     extern __shared__ __align__(1024) u8 sage8_memory[];
     constexpr int KEYS = 128, TILE = KEYS * 128;
     constexpr float LOG2E = 1.4426950408889634f, SHIFT = 8.807f;
@@ -99,7 +103,9 @@ extern "C" __global__ void __launch_bounds__(128, 3) sage8_attention(Attention8 
         publish_copies();
         __syncthreads();
         // Every warp has ended its products of the tile before: its memory is free.
-        if (n + 1 < p.selected) load(n + 1);
+        if (n + 1 < p.selected) {
+            load(n + 1);
+        }
         commit_copies();
         const int block = chosen[n];
         const u32 at = tile_base + n % 2 * 2 * TILE;
@@ -161,22 +167,63 @@ extern "C" __global__ void __launch_bounds__(128, 3) sage8_attention(Attention8 
         commit_products();
         wait_products<0>();
     }
-    bf16 *out = p.out + head * 128;
+    float share[2], factor[2] = {1, 1};
+    const u32 phi_base = tile_base + (p.selected - 1) % 2 * 2 * TILE, folded = tile_base + p.selected % 2 * 2 * TILE;
+    if (BRANCH) {
+        // The folded state, in two parts of 64 columns, where the tile before the last one was.
+#pragma unroll
+        for (int i = 0; i < 16; i++)
+            copy16_async(folded + i / 8 * TILE + i % 8 * 2048 + place,
+                         p.folded + ((i64)head * 128 + row0 + i % 8 * 16) * 128 + i / 8 * 64 + chunk * 8, true);
+        commit_copies();
+        __syncthreads();
+    }
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        float all = sum[r];
-        all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
-        all += __shfl_xor_sync(0xFFFFFFFFu, all, 2);
-        const int query = q0 + warp * 16 + lane / 4 + 8 * r;
-        if (query >= p.tokens) continue;
-        const float share = 1.0f / all;
+        share[r] = sum[r] + __shfl_xor_sync(0xFFFFFFFFu, sum[r], 1);
+        share[r] += __shfl_xor_sync(0xFFFFFFFFu, share[r], 2);
+        if (BRANCH) {
+            const int row = warp * 16 + lane / 4 + 8 * r;
+            const u32 *from = (const u32 *)(p.queries + (i64)min(q0 + row, p.tokens - 1) * stride + head * 128) + lane % 4;
+            factor[r] = linear_operands(
+                p.states + (i64)head * 128 * 129 + 128 * 128, [&](int t) { return from[4 * t]; },
+                [&](int t, u32 two) { store_shared(phi_base + t / 8 * 8192 + chunk_offset(row, t % 8) + lane % 4 * 4, two); });
+        }
+        share[r] = 1.0f / (share[r] * factor[r]);
+    }
 #pragma unroll
-        for (int t = 0; t < 16; t++) {
-            const int c = 8 * t + lane % 4 * 2;
-            *(u32 *)(out + (i64)query * stride + c) =
-                pack_bf16(o[t][2 * r] * share * p.v_scale[head * 128 + c],
-                          o[t][2 * r + 1] * share * p.v_scale[head * 128 + c + 1]);
+    for (int t = 0; t < 16; t++) {
+        const float2 scale = *(const float2 *)(p.v_scale + head * 128 + 8 * t + lane % 4 * 2);
+#pragma unroll
+        for (int v = 0; v < 4; v++) o[t][v] *= share[v / 2] * (v % 2 ? scale.y : scale.x);
+    }
+    if (BRANCH) {
+        wait_copies<0>();
+        publish_copies();
+        __syncthreads();
+        const u64 phi_tile = tile_descriptor(phi_base), folded_tile = tile_descriptor(folded, TILE);
+        begin_products();
+#pragma unroll
+        for (int kk = 0; kk < 8; kk++)
+            multiply_across(o, phi_tile + (kk / 4 * 8192 + kk % 4 * 32 >> 4), folded_tile + (kk * 16 * 128 >> 4));
+        commit_products();
+        wait_products<0>();
+    }
+    bf16 *out = p.out + head * 128;
+#pragma unroll
+    for (int t = 0; t < 16; t++) {
+        const int c = 8 * t + lane % 4 * 2;
+        float2 shift = make_float2(0, 0);
+        if (BRANCH && p.shift) shift = *(const float2 *)(p.shift + c);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int query = q0 + warp * 16 + lane / 4 + 8 * r;
+            float low = o[t][2 * r], high = o[t][2 * r + 1];
+            if (BRANCH) low = fmaf(low, factor[r], shift.x), high = fmaf(high, factor[r], shift.y);
+            if (query < p.tokens) *(u32 *)(out + (i64)query * stride + c) = pack_bf16(low, high);
         }
     }
 }
+extern "C" __global__ void __launch_bounds__(128, 3) sage8_attention(Attention8 p) { attend_codes<false>(p); }
+extern "C" __global__ void __launch_bounds__(128, 3) sage8_attention_branch(Attention8 p) { attend_codes<true>(p); }
 #endif

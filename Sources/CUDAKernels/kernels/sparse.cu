@@ -148,3 +148,114 @@ KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int
         written += __popc(taken_lanes);
     }
 }
+
+/// The same for eight query blocks at once, dim 128: the keys are read once for all of them. Block (8 query blocks, head) of 8
+/// warps, of which each then takes one query block; shared memory: 8 x `key_blocks` keys of 8 bytes.
+extern "C" __global__ void __launch_bounds__(256, 2)
+    choose_blocks_wide(const double *queries, const double *keys, int *chosen, int query_blocks, int key_blocks, int selected) {
+    extern __shared__ __align__(16) double choice_memory[];
+    u64 *order = (u64 *)choice_memory;
+    __shared__ int bins[8][256];
+    const int head = blockIdx.y, first = blockIdx.x * 8, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    double q[8][4];
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+#pragma unroll
+        for (int c = 0; c < 4; c++)
+            q[i][c] = queries[((i64)head * query_blocks + min(first + i, query_blocks - 1)) * 128 + c * 32 + lane];
+    double next[4];
+    const double *own = keys + (i64)head * key_blocks * 128 + lane;
+    if (warp < key_blocks) {
+#pragma unroll
+        for (int c = 0; c < 4; c++) next[c] = own[(i64)warp * 128 + c * 32];
+    }
+    for (int b = warp; b < key_blocks; b += 8) {
+        double k[4], dot[8];
+#pragma unroll
+        for (int c = 0; c < 4; c++) k[c] = next[c];
+        if (b + 8 < key_blocks) {
+#pragma unroll
+            for (int c = 0; c < 4; c++) next[c] = own[(i64)(b + 8) * 128 + c * 32];
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            dot[i] = 0;
+#pragma unroll
+            for (int c = 0; c < 4; c++) dot[i] += q[i][c] * k[c];
+        }
+        // Of eight sums over the warp each lane ends with one: in halves, then in quarters, then in eighths.
+#pragma unroll
+        for (int n = 16, left = 4; left > 0; n /= 2, left /= 2) {
+            const bool upper = lane & n;
+#pragma unroll
+            for (int i = 0; i < left; i++) {
+                const double other = __shfl_xor_sync(0xFFFFFFFFu, upper ? dot[i] : dot[i + left], n);
+                dot[i] = (upper ? dot[i + left] : dot[i]) + other;
+            }
+        }
+        dot[0] += __shfl_xor_sync(0xFFFFFFFFu, dot[0], 2);
+        dot[0] += __shfl_xor_sync(0xFFFFFFFFu, dot[0], 1);
+        if (lane % 4 == 0) {
+            // Unsigned integers in the order of the numbers; -0 as 0.
+            const u64 bits = (u64)__double_as_longlong(dot[0] + 0.0);
+            order[lane / 4 * key_blocks + b] = bits >> 63 ? ~bits : bits | 1ull << 63;
+        }
+    }
+    __syncthreads();
+    if (first + warp >= query_blocks) return;
+    order += warp * key_blocks;
+    // The selected-th greatest, 8 bits at a time: how many of those that agree so far have each value of the next 8.
+    u64 threshold = 0;
+    int wanted = selected;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) bins[warp][lane + 32 * i] = 0;
+        __syncwarp();
+        for (int b = lane; b < key_blocks; b += 32)
+            if (shift == 56 || order[b] >> (shift + 8) == threshold >> (shift + 8))
+                atomicAdd(&bins[warp][order[b] >> shift & 255], 1);
+        __syncwarp();
+        int own_bins[8], sum = 0;
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            own_bins[i] = bins[warp][8 * lane + i];
+            sum += own_bins[i];
+        }
+        int above = 0; // of the lanes after this one
+        for (int n = 1; n < 32; n *= 2) {
+            const int from = lane + n, other = __shfl_sync(0xFFFFFFFFu, sum + above, from & 31);
+            if (from < 32) above += other;
+        }
+        const bool here = above < wanted && above + sum >= wanted;
+        int digit = 0, agree = 0;
+        if (here) {
+            digit = 7;
+            while (above + bins[warp][8 * lane + digit] < wanted) above += bins[warp][8 * lane + digit--];
+            agree = bins[warp][8 * lane + digit];
+            digit += 8 * lane;
+        }
+        const int at = __ffs(__ballot_sync(0xFFFFFFFFu, here)) - 1;
+        digit = __shfl_sync(0xFFFFFFFFu, digit, at);
+        above = __shfl_sync(0xFFFFFFFFu, above, at);
+        agree = __shfl_sync(0xFFFFFFFFu, agree, at);
+        threshold |= (u64)digit << shift;
+        wanted -= above;
+        if (agree == wanted) break; // all that agree are among the selected
+    }
+    const u32 before = (1u << lane) - 1;
+    int *to = chosen + ((i64)head * query_blocks + first + warp) * selected;
+    int equals = 0, written = 0, above = 0;
+    for (int b = lane; b < key_blocks; b += 32) above += order[b] > threshold;
+    for (int n = 16; n > 0; n /= 2) above += __shfl_xor_sync(0xFFFFFFFFu, above, n);
+    for (int base = 0; base < key_blocks; base += 32) {
+        const int b = base + lane;
+        const bool equal = b < key_blocks && order[b] == threshold;
+        const u32 equal_lanes = __ballot_sync(0xFFFFFFFFu, equal);
+        const bool taken = (b < key_blocks && order[b] > threshold) ||
+                           (equal && equals + __popc(equal_lanes & before) < selected - above);
+        const u32 taken_lanes = __ballot_sync(0xFFFFFFFFu, taken);
+        if (taken) to[written + __popc(taken_lanes & before)] = b;
+        equals += __popc(equal_lanes);
+        written += __popc(taken_lanes);
+    }
+}
