@@ -28,6 +28,9 @@ static const char sparse[] = {
 static const char branch[] = {
 #embed "kernels/branch.cu"
     , 0};
+static const char branch16[] = {
+#embed "kernels/branch16.cu"
+    , 0};
 static const char sage[] = {
 #embed "kernels/sage.cu"
     , 0};
@@ -49,7 +52,7 @@ static const char frames[] = {
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
     SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
-    SOURCE(sage8),    SOURCE(turns), SOURCE(frames),
+    SOURCE(sage8),    SOURCE(turns), SOURCE(branch16), SOURCE(frames),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -55,10 +55,12 @@ public final class SafetensorsWriter {
     }
 
     /// Flushes to the disk and gives the file its name.
+    ///
+    /// - Parameter isLasting: false for a file that need not outlast the machine's next stop: nothing is flushed.
     /// - Precondition: every announced byte was appended.
-    public func finish() throws(CheckpointError) {
+    public func finish(isLasting: Bool = true) throws(CheckpointError) {
         precondition(remaining == 0, "\(remaining) announced bytes were not written")
-        guard fsync(descriptor) == 0 else {
+        guard !isLasting || fsync(descriptor) == 0 else {
             throw FileMapping.failure(partialPath, "cannot be flushed")
         }
         guard rename(partialPath, path) == 0 else {
@@ -69,9 +71,10 @@ public final class SafetensorsWriter {
     }
 
     /// Writes whole tensors, wide types first.
+    /// - Parameter isLasting: as in `finish`.
     /// - Throws: `CheckpointError`.
     public static func write(
-        _ tensors: [HostTensor], metadata: [String: String] = [:], to path: String
+        _ tensors: [HostTensor], metadata: [String: String] = [:], to path: String, isLasting: Bool = true
     ) throws(CheckpointError) {
         let ordered = tensors.enumerated().sorted {
             ($1.element.dtype.byteCount, $0.offset) < ($0.element.dtype.byteCount, $1.offset)
@@ -80,7 +83,7 @@ public final class SafetensorsWriter {
             path: path, entries: ordered.map { Entry(name: $0.name, shape: $0.shape, dtype: $0.dtype) },
             metadata: metadata)
         for tensor in ordered { try writer.append(tensor.bytes) }
-        try writer.finish()
+        try writer.finish(isLasting: isLasting)
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {

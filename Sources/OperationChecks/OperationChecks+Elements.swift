@@ -24,6 +24,14 @@ func checkMemory(_ c: Check) throws {
         c.backend.copy(tensor, into: copy.tensor)
         c.same("copy of \(dtype)", copy, expected)
     }
+    // Many pieces of a large upload, an odd one at the end, and another upload at once behind it.
+    let uploads = try (1...3).map { turn in
+        let large = (0..<9_437_189).map { Float(($0 &* 2_654_435_761 &+ turn) & 0xFFFF) }
+        return (large, try c.backend.upload(HostTensor(shape: [large.count], values: large), as: .f32))
+    }
+    for (index, (large, tensor)) in uploads.enumerated() {
+        c.same("large upload \(index)", c.backend.download(tensor), large)
+    }
     let filled = try c.tensor([333])
     c.backend.fill(filled.tensor, with: -2.5)
     c.same("fill", filled, [Float](repeating: -2.5, count: 333))

@@ -28,7 +28,7 @@ public enum OperationChecks {
             ("fp8", checkRows8), ("attention", checkAttention),
             ("sparse", checkSparseAttention), ("convolution", checkConvolution),
             ("convolution of frames", checkConvolutionOfFrames), ("frames", checkFrames),
-
+            ("streaming", checkStreaming),
         ]
         if long { all.append(("sparse over many keys", checkLongSparseAttention)) }
         var counts = (passed: 0, failed: 0)
