@@ -7,6 +7,7 @@
   python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
   python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
   python chain.py match  --work W --out O --seconds 480 --photos P --state S     distribution matching; a wider decoder, experts with fewer keys
+  python chain.py drill  --work W --out O --seconds 380 --state S     text to video on what it fails at: teacher, then student
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
 queue up, and each gets the share of the time that its GPU time is of the whole. A stage that fails costs the others
@@ -81,6 +82,8 @@ def plan(part, photos, count):
         return refine(p, a, b) if part == 'refine' else polish(a[0], b[-1])
     if part == 'match':
         return match(p, a[0], b[-1])
+    if part == 'drill':
+        return drill(tuple(sorted({*a, *b})))
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -148,6 +151,19 @@ def match(p, first, last):
         expert('high'), expert('low'),
         look('half', first, 'half=t2v_match,topk=.5'), look('tenth', first, 'tenth=t2v_match,topk=.1', 'one=t2v_match,topk=.1,steps=1'),
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
+
+
+def drill(gpus):
+    """Text to video on what it fails at: the teacher on all GPUs, then the student, which takes up the teacher as it is then."""
+    hard = ['--hard', '.3', '--over', '.5', '--mixed', '--mode', 't2v']
+    cases = ['--rows', 'spin:action=spin', 'pan:camera=pan,place=city|mountains']
+    look = lambda name, gpu, net: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, net, *cases], (gpu,), .88, 1., ('t2v_match',), True)
+    return [
+        Job('t2v', ['train_teacher.py', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--spin', '.35', *hard], gpus, 0, .44),
+        Job('t2v_match', ['match.py', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '6e-4',
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--keep', '4', *hard], gpus, .44, .88, ('t2v',)),
+        look('tenth', gpus[0], 'tenth=t2v_match,topk=.1'), look('teacher', gpus[-1], 'teacher=t2v,steps=0,guidance=3.5'),
+    ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt']
 
 
 class Chain:
@@ -302,7 +318,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'drill'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

@@ -37,6 +37,8 @@ class Bucket:
 BUCKETS = (Bucket(144, 256, 21, .58), Bucket(256, 144, 21, .06), Bucket(160, 224, 21, .05), Bucket(224, 160, 21, .04),
            Bucket(192, 192, 21, .06), Bucket(144, 256, 9, .07), Bucket(144, 256, 13, .03), Bucket(144, 256, 31, .04),
            Bucket(144, 256, 41, .03), Bucket(256, 144, 9, .02), Bucket(192, 192, 9, .02))
+#: The same, with more of what few keys are hard on: upright and short films.
+MIXED = tuple(Bucket(b.height, b.width, b.latents, share) for b, share in zip(BUCKETS, (.40, .11, .06, .09, .07, .12, .03, .04, .03, .03, .02)))
 TINY = (Bucket(32, 64, 3, .7), Bucket(48, 32, 5, .3))
 
 _tokenizer = None
@@ -51,9 +53,9 @@ def _start(folder):
 
 def _write(job):
     """In a worker: scenes or stills, and the ids of a few captions of each."""
-    seed, kind, count, hard = job
+    seed, kind, count, more = job
     rng = np.random.default_rng(seed)
-    items = world.sample_stills(rng, count) if kind == 'still' else world.sample_scenes(rng, count, hard=hard)
+    items = world.sample_stills(rng, count) if kind == 'still' else world.sample_scenes(rng, count, **more)
     ids, lengths = np.zeros((count, VARIANTS, ROWS), np.int32), np.zeros((count, VARIANTS), np.int64)
     for i, item in enumerate(items):
         for j in range(VARIANTS):
@@ -137,8 +139,8 @@ class Bank:
     """Latents of clips with their captions, in buckets; all processes draw from the same bucket at the same step."""
 
     def __init__(self, group, vae, tokenizer, stills, capacity, buckets=BUCKETS, photos=None, seed=0, chunk=16,
-                 workers=4, gain=5., hard=0.):
-        self.hard, self.group, self.vae, self.device, self.chunk = hard, group, vae, group.device, chunk
+                 workers=4, gain=5., hard=0., spin=None, over=0.):
+        self.more, self.group, self.vae, self.device, self.chunk = {'hard': hard, 'spin': spin, 'over': over}, group, vae, group.device, chunk
         self.buckets, self.stills, self.gain = buckets, stills, gain
         self.shares = np.array([b.share for b in buckets]) / sum(b.share for b in buckets)
         self.capacity = [max(chunk, int(capacity * s) // chunk * chunk) for s in self.shares]
@@ -170,7 +172,7 @@ class Bank:
             kind = 'still' if self.rng.random() < self.stills else 'scene'
             seed = [self.seed, self.group.rank, self.jobs]
             self.jobs += 1
-            self.asked.append((i, kind, self.writers.ask((seed, kind, self.chunk, self.hard))))
+            self.asked.append((i, kind, self.writers.ask((seed, kind, self.chunk, self.more))))
 
     @torch.no_grad()
     def add(self):
@@ -252,6 +254,13 @@ def conditioning(vae, first, picked, grey):
         if f == 0:
             y[:, :4, i], y[:, 4:, i] = 1, first
     return y
+
+
+def bank_of(args, group, vae, seed):
+    """The bank that a stage's options ask for."""
+    buckets = TINY if args.tiny else MIXED if args.mixed else BUCKETS
+    return Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank, buckets, photographs(args.photos),
+                seed, args.chunk, args.workers, args.gain, args.hard, args.spin, args.over)
 
 
 def photographs(path):

@@ -16,7 +16,7 @@ exactly: it is the picture, and the loss says so, with --first times the weight.
 import torch
 
 from common import Average, Clock, Group, Log, Optimiser, budget, load_weights, rate, save, weights
-from data import BUCKETS, TINY, Bank, photographs
+from data import bank_of
 import flow
 import nets
 import text
@@ -94,6 +94,12 @@ class Paths:
         return [(at(i), states[place], states[-1], rows, length, y, stress) for i, place in places.items()]
 
 
+def written(args):
+    """When the net that is followed was last written."""
+    path = args.work / f'ckpt/{args.follow}.pt'
+    return path.stat().st_mtime if path.exists() else None
+
+
 def follow(args, teacher, progress, seen):
     """Takes up W/guidance.txt, and in the last part of the time every new version of the teacher to come; returns when the
     one in use was written."""
@@ -101,10 +107,9 @@ def follow(args, teacher, progress, seen):
     if chosen.exists() and float(chosen.read_text() or args.guidance) != args.guidance:
         args.guidance = float(chosen.read_text())
         print(f'{progress:.2f}: guidance {args.guidance}', flush=True)
-    path = args.work / f'ckpt/{args.follow}.pt'
-    if progress > args.follow_from and path.stat().st_mtime != seen:
-        seen = path.stat().st_mtime
-        load_weights(teacher, torch.load(path)['net'])
+    if progress > args.follow_from and written(args) != seen:
+        seen = written(args)
+        load_weights(teacher, torch.load(args.work / f'ckpt/{args.follow}.pt')['net'])
         print(f'{progress:.2f}: a new teacher', flush=True)
     return seen
 
@@ -120,8 +125,7 @@ def main(args):
     began, choices = step, nets.watch_choices(net) if args.choice else []
     reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
-    bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain, args.hard)
+    bank = bank_of(args, group, vae, args.seed + 100 * len(args.name) + step)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])

@@ -16,7 +16,7 @@ import nets
 import text
 import train_vae
 
-VERSION = '0.5'
+VERSION = '0.6'
 MANIFEST = {
     'name': 'Dropreel-Mini', 'version': VERSION,
     'modes': {'t2v': {'transformer': 't2v.safetensors'},
@@ -26,7 +26,7 @@ MANIFEST = {
                              '1:1': [192, 192]}},
     'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 161}, 'fps': 16,
     'defaults': {'attention': 'sla', 'sla_topk': {'t2v': 0.1, 'i2v': 0.5}, 'steps': 4, 'sigma_max': {'t2v': 80, 'i2v': 200},
-                 'boundary': 0.9, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
+                 'boundary': 0.9, 'exact_first_frame': True, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }
 SOURCES = {'t2v': ('t2v_match', 't2v_few', 't2v_sla', 't2v'), 'i2v_high': ('i2v_high_few', 'i2v_sla', 'i2v'),
            'i2v_low': ('i2v_low_few', 'i2v_sla', 'i2v')}

@@ -16,8 +16,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from common import Average, Clock, Group, Log, Optimiser, budget, rate, save, weights
-from data import BUCKETS, TINY, Bank, photographs
+from common import Average, Clock, Group, Log, Optimiser, budget, load_weights, rate, save, weights
+from data import bank_of
 import distil
 import flow
 import nets
@@ -151,8 +151,7 @@ def main(args):
     ema = Average(student, args.ema)
     optimiser, other = Optimiser([student], args.rate, group), Optimiser([fake, critic], args.fake_rate, group)
     step = begun['step']
-    bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank, TINY if args.tiny else BUCKETS,
-                photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain, args.hard)
+    bank = bank_of(args, group, vae, args.seed + 100 * len(args.name) + step)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])
@@ -165,7 +164,7 @@ def main(args):
     names = ['pull', 'push', 'says', *[f'p{i}' for i in game.own], 'fake', 'critic', 'good', 'keep']
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', *names, 'norm', 'fake_norm'], not group.main)
     sums, counts = torch.zeros(len(names), device=group.device), torch.zeros(len(names))
-    norm = torch.zeros(())
+    norm, seen = torch.zeros(()), distil.written(args)
 
     def note(name, value):
         sums[names.index(name)] += value.detach()
@@ -177,6 +176,10 @@ def main(args):
 
     alone = 0 if aside.exists() else args.alone
     while (progress := clock.progress()) < 1:
+        if args.follow and step % 5 == 0 and distil.written(args) != seen:
+            seen = distil.written(args)
+            load_weights(teacher, torch.load(ckpt / f'{args.follow}.pt')['net'])
+            print(f'{progress:.2f}: a new teacher', flush=True)
         z, ids, length, picked, b, first, stress = bank.draw(args.tokens)
         rows = text.encode(reader, ids, length)
         y = bank.conditioning(first, picked) if args.mode == 'i2v' else None

@@ -7,7 +7,7 @@ then the student runs dense, so that both kinds of attention stay in use.
 import torch
 
 from common import Average, Clock, Group, Log, Optimiser, budget, rate, save, weights
-from data import BUCKETS, TINY, Bank, photographs
+from data import bank_of
 import flow
 import nets
 import text
@@ -27,8 +27,7 @@ def main(args):
     reader = nets.load_text(args.work, group.device).eval().requires_grad_(False)
     empty = (torch.zeros(1, 7, nets.SIZE['text_dim'], device=group.device), torch.zeros(1, dtype=torch.long, device=group.device))
     ema, optimiser = Average(net, args.ema), Optimiser([net], args.rate, group)
-    bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + 100 * len(args.name) + step, args.chunk, args.workers, args.gain, args.hard)
+    bank = bank_of(args, group, vae, args.seed + 100 * len(args.name) + step)
     bank.fill(args.fill)
     weight = train_teacher.channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1][:6])
     group.average([weight])

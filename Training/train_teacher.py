@@ -15,7 +15,7 @@ import torch
 import torch.nn as nn
 
 from common import Average, Clock, Group, Log, Optimiser, budget, rate, save, weights
-from data import BUCKETS, TINY, Bank, photographs
+from data import bank_of
 import flow
 import nets
 import text
@@ -72,8 +72,7 @@ def main(args):
         p.requires_grad_(False)  # dense attention has no linear branch
     optimiser = Optimiser([net, probe], args.rate, group)
     optimiser_text = None if args.freeze_text else Optimiser([reader], .3 * args.rate, group)
-    bank = Bank(group, vae, args.work / 'tokenizer', args.stills if args.mode == 'i2v' else 0., args.bank,
-                TINY if args.tiny else BUCKETS, photographs(args.photos), args.seed + step, args.chunk, args.workers, args.gain, args.hard)
+    bank = bank_of(args, group, vae, args.seed + step)
     each = bank.fill(args.fill)
     print(f'{args.name}: {bank.made} clips a process, {1000 * each:.1f} ms a clip', flush=True)
     weight = channel_weights(vae, bank.draw(3000, 0)[0][:, :, 1].to(group.device)[:6])
@@ -152,6 +151,9 @@ def options():
     p.add_argument('--few', type=int, default=7, help='latent frames of early samples')
     p.add_argument('--gain', type=float, default=5., help='additional weight of the thing in the loss')
     p.add_argument('--hard', type=float, default=0., help='share of panning and zooming cameras on top (and half as many spinning things)')
+    p.add_argument('--spin', type=float, help='share of spinning things on top (default: half of --hard)')
+    p.add_argument('--over', type=float, default=0., help='share of those cameras that pan over the city or the mountains')
+    p.add_argument('--mixed', action='store_true', help='more upright and short films')
     p.add_argument('--early', type=float, default=.35, help='share of the time with few frames')
     p.add_argument('--layers', type=int, default=nets.SIZE['layers'])
     p.add_argument('--freeze_text', action='store_true')

@@ -9,6 +9,7 @@ few temporal convolutions; together they see fewer latent frames of the past tha
 do not drift.
 """
 import argparse
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -251,40 +252,44 @@ def train_video(args, group):
     if state:
         vae.load_state_dict(state['net'])
     vae.to(group.device)
-    for part in (vae.encoder, vae.conv1, vae.conv2):  # conv2 holds the folded scales
+    if args.hold:  # the whole codec, near the latents that the transformers know
+        known = copy.deepcopy(vae).requires_grad_(False)
+    for part in (vae.conv2,) if args.hold else (vae.encoder, vae.conv1, vae.conv2):  # conv2 holds the folded scales
         part.requires_grad_(False)
     ema = Average(vae, .995)
     if state:
         ema.net.load_state_dict(state['ema'])
         ema.n = step
-    still = [m for n, m in vae.decoder.named_modules() if isinstance(m, CausalConv3d) and m.last_tap and m.kernel_size[0] == 3]
-    optimiser, clock = Optimiser([vae.decoder], args.rate / 2, group), Clock(budget(args) + spent, spent, group)
-    log = Log(args.work / 'logs/vae_video.csv', ['step', 'seconds', 'loss', 'psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last'], not group.main)
-    total, n = torch.zeros((), device=group.device), 0
+    still = [m for n, m in (vae if args.hold else vae.decoder).named_modules() if isinstance(m, CausalConv3d) and m.last_tap and m.kernel_size[0] == 3]
+    optimiser, clock = Optimiser([vae if args.hold else vae.decoder], args.rate / 2, group), Clock(budget(args) + spent, spent, group)
+    log = Log(args.work / 'logs/vae_video.csv', ['step', 'seconds', 'loss', 'psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last', 'away'], not group.main)
+    total, apart, n = torch.zeros((), device=group.device), torch.zeros((), device=group.device), 0
     in_time = lambda v: v.transpose(1, 2).flatten(0, 1)
     while (progress := clock.progress()) < 1:
         x = clips.draw(args.batch, args.crop)
-        with torch.no_grad():
-            z = vae.encode(x)
+        with torch.set_grad_enabled(args.hold > 0):
+            z, away = vae.encode(x), torch.zeros((), device=group.device)
+            if args.hold:
+                away = (z - known.encode(x)).square().mean()
             z = z + args.noise * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, 1, device=z.device)
         y = vae.decode(z)
         d = y - x
         loss = loss_of(in_time(y), in_time(x), args.squares) + .5 * (1 - args.squares) * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
-        loss.backward()
+        (loss + args.hold * away).backward()
         optimiser.step(rate(progress, step, 50, .3))
         with torch.no_grad():
             for m in still:
                 m.weight[:, :, :2] = 0
         ema.update()
-        step, n, total = step + 1, n + 1, total + loss.detach()
+        step, n, total, apart = step + 1, n + 1, total + loss.detach(), apart + away.detach()
         if step % 8 == 0:
             clips.add()
         if step % args.every == 0 and group.main:
             with torch.no_grad():
                 y = ema.net.decode(ema.net.encode(test))
             p = [psnr(y[:, :, f], test[:, :, f]) for f in range(CLIP)]
-            log(step, int(clock.spent), (total / n).item(), p[0], float(np.mean(p[4::4])), float(np.mean(p[2::4])), float(np.mean(p[-8:])))
-            total, n = torch.zeros((), device=group.device), 0
+            log(step, int(clock.spent), (total / n).item(), p[0], float(np.mean(p[4::4])), float(np.mean(p[2::4])), float(np.mean(p[-8:])), (apart / n).item())
+            total, apart, n = torch.zeros((), device=group.device), torch.zeros((), device=group.device), 0
             save(path, net=vae.state_dict(), ema=ema.net.state_dict(), step=step, spent=clock.spent)
             save(args.work / 'ckpt/vae.pt', net=weights(ema.net))
     if group.main:
@@ -302,6 +307,7 @@ if __name__ == '__main__':
     p.add_argument('--batch', type=int)
     p.add_argument('--crop', type=int)
     p.add_argument('--whole', type=int, nargs=2, default=(144, 256))
+    p.add_argument('--hold', type=float, default=0., help='train the encoder as well, with this weight on the squared distance from its latents of before')
     p.add_argument('--rate', type=float, default=3e-3)
     p.add_argument('--go_on', action='store_true', help='the decoder from W/ckpt/vae.pt; its latents stay what they are')
     p.add_argument('--decoder', type=int, default=0, help='widen the decoder to so many channels first')

@@ -5,17 +5,19 @@ import Tensors
 import Wan
 
 extension GPUBenchmark {
-    /// Wan2.1-14B, one step at 480p and one at 720p: in bf16, and with eight bits in linear layers and attention.
+    /// Wan2.1-14B at 480p and 720p: one step in bf16, and the loop of four with eight bits in linear layers and attention.
     func large() throws -> [Row] {
-        try [(LinearPrecision.stored, [false]), (.int8, [false, true])].flatMap { precision, kinds in
+        try [LinearPrecision.stored, .int8].flatMap { precision in
             let network = try network14B(inputChannels: 16, precision)
-            return try [("480p", 832, 480), ("720p", 1280, 720)].flatMap { name, width, height in
+            return try [("480p", 832, 480, 8.46, 4.0), ("720p", 1280, 720, 21.2, 9.5)].map {
+                name, width, height, upstream, goal in
                 let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
-                return try kinds.map { quantized in
-                    try step(
-                        network, geometry, "14B \(name), one step, \(quantized ? "SageSLA" : "SLA") 10 %",
-                        quantized: quantized, upstream: name == "480p" ? 2.115 : 5.3)
+                guard precision != .stored else {
+                    return try steps([932], of: network, geometry, "14B \(name), one step", upstream: upstream / 4)
                 }
+                return try steps(
+                    [988, 932, 852, 608], of: network, geometry, "14B \(name), loop of 4 steps", quantized: true,
+                    upstream: upstream, goal: goal)
             }
         }
     }
@@ -33,7 +35,8 @@ extension GPUBenchmark {
             let attention = AttentionKind.sparseLinear(Self.attention(quantized: quantized))
             return try measure(
                 "I2V A14B 720p, loop of 4 steps, \(quantized ? "SageSLA" : "SLA") 10 %, "
-                    + "\(Self.linears(of: experts[0])) linears, both experts resident", 4 * operations, upstream: 21.2
+                    + "\(Self.linears(of: experts[0])) linears, both experts resident", 4 * operations, upstream: 21.2,
+                goal: 10.5, runs: 2
             ) {
                 var x = latents
                 for (expert, timestep) in [(0, Float(996)), (0, 932), (1, 852), (1, 608)] {
@@ -68,18 +71,23 @@ extension GPUBenchmark {
             network.configuration, tokens: geometry.tokenCount, textRows: Self.textRows, attendedShare: 0.1)
     }
 
-    private func step(
-        _ network: Transformer, _ geometry: LatentGeometry, _ name: String, quantized: Bool, upstream: Double?
+    private func steps(
+        _ timesteps: [Float], of network: Transformer, _ geometry: LatentGeometry, _ name: String,
+        quantized: Bool = false, upstream: Double?, goal: Double? = nil
     ) throws -> Row {
         let text = try network.prepare(text(of: network))
         let workspace = try network.makeWorkspace(geometry)
         let latents = Self.values(geometry.latentCount)
         let attention = AttentionKind.sparseLinear(Self.attention(quantized: quantized))
         return try measure(
-            "\(name), \(Self.linears(of: network)) linears", operations(network, geometry), upstream: upstream
+            "\(name), \(quantized ? "SageSLA" : "SLA") 10 %, \(Self.linears(of: network)) linears",
+            Double(timesteps.count) * operations(network, geometry), upstream: upstream, goal: goal, runs: 2
         ) {
-            _ = try network.velocity(
-                latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
+            var x = latents
+            for timestep in timesteps {
+                x = try network.velocity(
+                    latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace)
+            }
         }
     }
 }

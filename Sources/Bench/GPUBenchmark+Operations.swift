@@ -185,8 +185,7 @@ extension GPUBenchmark {
 
     private func random(_ shape: [Int], _ dtype: DType? = nil) throws -> Tensor {
         try backend.upload(
-            HostTensor(shape: shape, values: weights(shape.reduce(1, *)).map { $0 * 20 }),
-            as: dtype ?? backend.activationType)
+            HostTensor(shape: shape, values: inputs(shape.reduce(1, *))), as: dtype ?? backend.activationType)
     }
 
     private func layer(_ output: Int, _ input: Int, _ precision: LinearPrecision = .stored) throws -> any Linear {
@@ -235,13 +234,10 @@ extension GPUBenchmark {
     }
 
     /// Values between -0.05 and 0.05 that do not repeat soon.
-    private func weights(_ count: Int) -> [Float] {
-        (0..<count).map { (i: Int) -> Float in
-            let a = Float((i &* 7919 &+ 13) % 4093) / 4093
-            let b = Float((i &* 104_729 &+ 7) % 6029) / 6029
-            return (a + b - 1) / 20
-        }
-    }
+    private func weights(_ count: Int) -> [Float] { values.take(count, scale: 1) }
+
+    /// The same between -1 and 1.
+    private func inputs(_ count: Int) -> [Float] { values.take(count, scale: 20) }
 
     private func time(
         _ name: String, operations: Double? = nil, bytes: Double? = nil, ceiling: Double? = nil,
@@ -262,5 +258,21 @@ extension GPUBenchmark {
             peakBytes: backend.memoryUsage.peak)
         report(row)
         return row
+    }
+}
+
+/// The values that operations are measured with, made once: those of a short tensor are the first of a longer one's.
+final class BenchmarkValues {
+    private var made: [Float: [Float]] = [:]
+
+    func take(_ count: Int, scale: Float) -> [Float] {
+        if (made[scale]?.count ?? 0) < count {
+            made[scale] = (0..<count).map { (i: Int) -> Float in
+                let a = Float((i &* 7919 &+ 13) % 4093) / 4093
+                let b = Float((i &* 104_729 &+ 7) % 6029) / 6029
+                return (a + b - 1) / 20 * scale
+            }
+        }
+        return Array(made[scale]?.prefix(count) ?? [])
     }
 }

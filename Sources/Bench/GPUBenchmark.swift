@@ -23,6 +23,8 @@ public struct GPUBenchmark {
         public var shareOfCeiling: Double?
         /// What the reference implementation takes on one H100, warm; seconds.
         public var upstreamOnH100: Double?
+        /// What this program wants to take on one H100; seconds.
+        public var goal: Double?
         /// Against arithmetic in float32 on the same values: `||a - b|| / ||b||`.
         public var relativeError: Double?
         /// Of the same attention over the same blocks in bf16.
@@ -39,6 +41,7 @@ public struct GPUBenchmark {
                 + (relativeError.map { String(format: "; relative error %.4f", $0) } ?? "")
                 + (relativeErrorOfBits.map { String(format: ", against the same blocks in bf16 %.4f", $0) } ?? "")
                 + (upstreamOnH100.map { String(format: "; upstream on an H100 %.4g s", $0) } ?? "")
+                + (goal.map { String(format: "; goal %.4g s", $0) } ?? "")
         }
     }
 
@@ -61,6 +64,7 @@ public struct GPUBenchmark {
     let backend: CUDABackend
     let repetitions: Int
     let weights = RandomWeights()
+    let values = BenchmarkValues()
     /// Called with each row as it is measured.
     let report: (Row) -> Void
     /// Called with a stage's name and what each of its kernels takes; nil for no profiles.
@@ -75,11 +79,17 @@ public struct GPUBenchmark {
 
     public enum Stage: String, CaseIterable, Sendable {
         case operations, transformer, decoder, encoder
+        /// A network of the shipped model's size, whose steps are many short kernels.
+        case small
         case textEncoder = "text-encoder"
         /// Wan2.1-14B at 480p and 720p.
         case large
         /// Wan2.2-I2V-A14B at 720p, both experts on the GPU.
         case experts
+        /// The same as a whole film on a card where one expert must make room for the other.
+        case swap
+        /// From a drop to its film, by the service, and from the program's start (`DropBenchmark`).
+        case drop
     }
 
     public func run(_ stages: [Stage] = Stage.allCases) throws -> Table {
@@ -89,11 +99,13 @@ public struct GPUBenchmark {
             switch stage {
             case .operations: rows += try operations()
             case .transformer: rows += try transformer()
+            case .small: rows += try small()
             case .decoder: rows += try decoder()
             case .encoder: rows += try encoder()
             case .textEncoder: rows += try textEncoder()
             case .large: rows += try large()
             case .experts: rows += try experts()
+            case .swap, .drop: continue  // in processes or with backends of their own
             }
         }
         return Table(
@@ -141,7 +153,7 @@ public struct GPUBenchmark {
                 rows.append(
                     try measure(
                         "1.3B 480p, loop of 4 steps, \(name), \(linears) linears", 4 * operations,
-                        upstream: isPlain ? 1.49 : 2.06
+                        upstream: isPlain ? 1.49 : 2.06, goal: isPlain ? 0.65 : 0.45
                     ) {
                         var x = latents
                         for timestep: Float in [988, 932, 852, 608] {
@@ -163,7 +175,7 @@ public struct GPUBenchmark {
             let latents = Self.values(geometry.latentCount)
             return try measure(
                 "VAE decode \(name), 81 frames", OperationCounts.decoding(vae.configuration, geometry: geometry),
-                upstream: name == "480p" ? 1.82 : 4.16
+                upstream: name == "480p" ? 1.82 : 4.16, goal: name == "480p" ? 0.6 : 1.4
             ) {
                 try vae.makeDecoder(geometry, chunkFrames: 1, pixelBudget: 4 * width * height)
                     .decodeBytes(latents) { _, _ in }
@@ -182,7 +194,8 @@ public struct GPUBenchmark {
         return [
             try measure(
                 "VAE encode 720p, one picture and 80 grey frames",
-                OperationCounts.imageEncoding(vae.configuration, geometry: geometry), upstream: 2.62
+                OperationCounts.imageEncoding(vae.configuration, geometry: geometry), upstream: 2.62,
+                goal: 0.4
             ) { _ = try vae.makeEncoder(geometry, pixelBudget: 4 * width * height).encode(image) }
         ]
     }
@@ -194,7 +207,7 @@ public struct GPUBenchmark {
             weights.tensors(TextEncoderLayout.entries(dtype: .bf16)), backend: backend, source: "random weights")
         let encoder = try TextEncoder(reader, configuration: configuration)
         let ids = (0..<512).map { Int32($0 * 37 % 30_000) }
-        return [try measure("umT5-XXL, 512 tokens", nil, upstream: 0.0289) { _ = try encoder.encode(ids) }]
+        return [try measure("umT5-XXL, 512 tokens", nil, upstream: 0.0289, goal: 0.015) { _ = try encoder.encode(ids) }]
     }
 
     /// A tenth of the blocks, of the sizes that films use on Hopper.
@@ -211,25 +224,25 @@ public struct GPUBenchmark {
     // MARK: Measuring
 
     func measure(
-        _ name: String, _ operations: Double?, upstream: Double? = nil, _ body: () throws -> Void
+        _ name: String, _ operations: Double?, upstream: Double? = nil, goal: Double? = nil, runs: Int? = nil,
+        _ body: () throws -> Void
     ) throws -> Row {
         try body()
         backend.synchronize()
         backend.resetPeakMemory()
         var times: [Double] = []
-        for _ in 0..<repetitions {
+        for _ in 0..<min(repetitions, runs ?? repetitions) {
             let start = ContinuousClock.now
             try body()
             backend.synchronize()
             try backend.check()
-            let elapsed = (ContinuousClock.now - start).components
-            times.append(Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
+            times.append(Stopwatch.seconds(since: start))
         }
         times.sort()
         let median = times[times.count / 2]
         let row = Row(
             name: name, seconds: median, fastest: times[0], slowest: times[times.count - 1],
-            teraflops: operations.map { $0 / median / 1e12 }, upstreamOnH100: upstream,
+            teraflops: operations.map { $0 / median / 1e12 }, upstreamOnH100: upstream, goal: goal,
             peakBytes: backend.memoryUsage.peak)
         report(row)
         if let profile { profile(name, try backend.profile(body)) }

@@ -43,6 +43,10 @@ public struct MemoryBenchmark {
         public var seconds: Double
         public var stages: [GenerationReport.Stage]
         public var stepSeconds: [Double]
+        /// Of which the work waited for blocks on their way to the GPU; nil where all are there.
+        public var transferSeconds: Double?
+        /// SHA-256 of the last film's frames: the same from every plan of one precision.
+        public var framesSHA256: String
 
         public var text: String {
             guard let plan else { return "\(name): \(refusal ?? "")" }
@@ -51,7 +55,9 @@ public struct MemoryBenchmark {
             return "\(name): \(plan.text); allocated at most \(MemoryEstimate.text(peakBytes)) "
                 + String(format: "(%.2f of the estimate); ", Double(peakBytes) / Double(max(estimateBytes, 1)))
                 + String(format: "first film %.2f s, next %.2f s (", firstSeconds, seconds) + stages
-                + "), steps \(steps)"
+                + "), steps \(steps)" + (transferSeconds.map { String(format: ", waited for blocks %.3f s", $0) } ?? "")
+                + (plan.hostBytes > 0 ? ", in host memory \(MemoryEstimate.text(plan.hostBytes))" : "")
+                + "; frames \(framesSHA256.prefix(12))"
         }
     }
 
@@ -67,24 +73,32 @@ public struct MemoryBenchmark {
         (self.device, self.steps, self.frames, self.films) = (device, steps, frames, films)
     }
 
-    /// - Parameter quantizes: nil for what the card's size asks for.
-    public func run(_ cases: [Case], quantizes: Bool? = nil, report: (Row) -> Void) throws -> [Row] {
+    /// - Parameters:
+    ///   - quantizes: nil for what the card's size asks for.
+    ///   - log: gets each job's memory plan, and what becomes of it.
+    public func run(
+        _ cases: [Case], quantizes: Bool? = nil, log: @escaping @Sendable (String) -> Void = { _ in },
+        report: (Row) -> Void
+    ) throws -> [Row] {
         let weights = RandomWeights()
         return try cases.map { one in
-            let row = try measure(one, quantizes, weights)
+            let row = try measure(one, quantizes, weights, log)
             report(row)
             return row
         }
     }
 
-    private func measure(_ one: Case, _ quantizes: Bool?, _ weights: RandomWeights) throws -> Row {
+    private func measure(
+        _ one: Case, _ quantizes: Bool?, _ weights: RandomWeights, _ log: @escaping @Sendable (String) -> Void
+    ) throws -> Row {
         let backend = try CUDABackend(device: device, memoryLimit: one.limit)
         let model = try FullSizeModel(one.kind) { weights.tensors($0) }
         let generator = try Generator(
             model, backend: backend,
             options: Generator.Options(
                 availableMemory: { backend.freeMemory() }, hostMemory: HostMemory.available,
-                cardMemory: min(one.limit, backend.device.memoryBytes), peakMemory: { backend.memoryUsage.peak },
+                cardMemory: min(one.limit, backend.device.memoryBytes), log: log,
+                peakMemory: { backend.memoryUsage.peak },
                 resetPeakMemory: { backend.resetPeakMemory() }))
         var request = try model.request(resolution: one.resolution)
         (request.steps, request.frameCount) = (steps, frames)
@@ -107,14 +121,15 @@ public struct MemoryBenchmark {
         } catch let error as GenerationError {
             return Row(
                 name: one.name, refusal: "\(error)", plan: nil, peakBytes: backend.memoryUsage.peak, estimateBytes: 0,
-                firstSeconds: 0, seconds: 0, stages: [], stepSeconds: [])
+                firstSeconds: 0, seconds: 0, stages: [], stepSeconds: [], framesSHA256: "")
         }
         let last = reports[reports.count - 1]
         return Row(
             name: one.name, refusal: nil, plan: last.memoryPlan,
             peakBytes: reports.compactMap(\.peakMemoryBytes).max() ?? 0,
             estimateBytes: last.memoryPlan.bytes, firstSeconds: reports[0].totalSeconds, seconds: last.totalSeconds,
-            stages: last.stages, stepSeconds: last.steps.map(\.seconds))
+            stages: last.stages, stepSeconds: last.steps.map(\.seconds), transferSeconds: last.transferSeconds,
+            framesSHA256: last.framesSha256)
     }
 }
 
@@ -122,4 +137,19 @@ public struct MemoryBenchmark {
 private final class NoSink: FrameSink {
     func append(_ frames: [UInt8], count: Int) throws {}
     func finish() throws {}
+}
+
+extension GPUBenchmark.Row {
+    /// The loop of a film whose networks do not all stay on the GPU, what it waited for them included.
+    public init(_ film: MemoryBenchmark.Row) {
+        let swap = film.stages.filter { $0.stage == .swap || $0.stage == .load }.reduce(0) { $0 + $1.seconds }
+        let seconds = film.stepSeconds.reduce(0, +)
+        self.init(
+            name: "\(film.name), steps and what they waited for: \(film.refusal ?? film.plan?.text ?? ""); "
+                + String(
+                    format: "waits for blocks %.3f s, swap and load beside steps %.3f s", film.transferSeconds ?? 0,
+                    swap),
+            seconds: seconds, fastest: seconds, slowest: seconds, upstreamOnH100: 21.2, goal: 10.5,
+            peakBytes: film.peakBytes)
+    }
 }

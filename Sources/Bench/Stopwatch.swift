@@ -21,6 +21,13 @@ public enum Stopwatch {
         return (median(walls), median(processors))
     }
 
+    static func seconds(since start: ContinuousClock.Instant) -> Double { seconds(from: start, to: .now) }
+
+    static func seconds(from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) -> Double {
+        let parts = (end - start).components
+        return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+    }
+
     private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
     private static func now(_ clock: clockid_t) -> Double {

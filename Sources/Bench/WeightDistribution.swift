@@ -14,15 +14,17 @@ struct WeightDistribution: Hashable {
     }
 
     /// A mebibyte of bf16 values to be repeated; its length is prime to every row's, so that rows differ.
-    var pattern: [UInt16] {
+    var pattern: [UInt16] { values(524_287).map { UInt16($0.bitPattern >> 16) } }
+
+    func values(_ count: Int) -> [Float] {
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15
-        return (0..<524_287).map { _ in
+        return (0..<count).map { _ in
             var sum: Float = 0
             for _ in 0..<4 {
                 state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
                 sum += Float(state >> 40) * 0x1p-24 - 0.5
             }
-            return UInt16((centre + sum * deviation * 1.7320508).bitPattern >> 16)
+            return centre + sum * deviation * 1.7320508
         }
     }
 }

@@ -35,7 +35,7 @@ extension CUDABackend {
             let stride = (size.input + 127) / 128 * 128
             let codes = try allocate([size.output, stride], .i8)
             if stride == size.input {
-                must { try stream.copyToDevice(weight.bytes, codes.address) }
+                must { try send(weight.bytes, to: codes.address) }
             } else {
                 var padded = [UInt8](repeating: 0, count: size.output * stride)
                 for row in 0..<size.output {
@@ -43,7 +43,7 @@ extension CUDABackend {
                         row * stride..<row * stride + size.input,
                         with: weight.bytes[row * size.input..<(row + 1) * size.input])
                 }
-                must { try padded.withUnsafeBytes { try stream.copyToDevice($0, codes.address) } }
+                must { try padded.withUnsafeBytes { try send($0, to: codes.address) } }
             }
             return CUDALinear(
                 size: size, precision: .int8,

@@ -21,7 +21,7 @@ extension CUDABackend {
         let floating: [DType] = [.f32, .f16, .bf16]
         if host.dtype == dtype || (floating.contains(host.dtype) && floating.contains(dtype)) {
             let raw = try allocate(host.shape, host.dtype)
-            must { try stream.copyToDevice(host.bytes, raw.address) }
+            must { try send(host.bytes, to: raw.address) }
             guard host.dtype != dtype else { return raw }
             let tensor = try allocate(host.shape, dtype)
             convert(raw, into: tensor)
@@ -40,13 +40,13 @@ extension CUDABackend {
     public func write(_ values: [Float], into tensor: Tensor) {
         precondition(values.count == tensor.elementCount, "\(values.count) values for \(tensor.shape)")
         let target = tensor.dtype == .f32 ? tensor : scratch(tensor.shape, .f32)
-        must { try values.withUnsafeBytes { try stream.copyToDevice($0, target.address) } }
+        must { try values.withUnsafeBytes { try send($0, to: target.address) } }
         if tensor.dtype != .f32 { convert(target, into: tensor) }
     }
 
     public func write(_ values: [Int32], into tensor: Tensor) {
         precondition(values.count == tensor.elementCount && tensor.dtype == .i32, "i32 values for \(tensor.shape)")
-        must { try values.withUnsafeBytes { try stream.copyToDevice($0, tensor.address) } }
+        must { try values.withUnsafeBytes { try send($0, to: tensor.address) } }
     }
 
     public func download(_ tensor: Tensor) -> [Float] {

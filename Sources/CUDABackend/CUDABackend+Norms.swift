@@ -49,6 +49,13 @@ extension CUDABackend {
             "norm of \(x.shape) into \(output.shape)")
         let kind = (activation?.kernelKind ?? .store).rawValue
         let limit = device.multiprocessors * 16
+        if isWide([x, output], dim), [96, 192, 384].contains(dim), gamma.isAligned(16) {
+            let rowsTogether = 256 / (dim / 24)
+            return launch(
+                .norms, "channel_norm_\(dim)", grid: ((rows + rowsTogether - 1) / rowsTogether, 1), threads: 256, x,
+                gamma,
+                output, Int64(rows), kind)
+        }
         if isWide([x, output], dim), dim <= 256, gamma.isAligned(16) {
             var lanes = 1
             while lanes * 8 < dim { lanes *= 2 }

@@ -20,7 +20,9 @@ public final class CUDABackend: Backend {
     private let compilerVersion: String
     private let fault = DeviceFault()
     private let lane: LazyLane
+    let uploads: LazyUploads
     let waits = TransferWaits()
+    let landing = LandingMemory()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
@@ -41,6 +43,7 @@ public final class CUDABackend: Backend {
         stream = try CUDAStream(driver: driver, device: device, memoryLimit: memoryLimit)
         kernels = try KernelLibrary(stream: stream, compiler: compiler, cache: cache)
         lane = LazyLane(stream)
+        uploads = LazyUploads(stream)
         products =
             fastPaths.contains(.library)
             ? try? MatrixProducts(stream: stream, folders: CUDAFolders.all, first: libraries) : nil

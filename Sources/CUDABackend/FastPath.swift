@@ -33,6 +33,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case rows8
     /// Block means and SageSLA's codes 16 bytes at a time.
     case codes
+    /// Large copies to the GPU through pinned memory that several threads fill.
+    case uploads
 
     /// Those that the environment does not leave out.
     public static var chosen: Set<FastPath> {

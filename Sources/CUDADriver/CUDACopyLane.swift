@@ -66,6 +66,12 @@ public final class CUDAEvent: @unchecked Sendable {
         return Double(milliseconds)
     }
 
+    /// Waits for this moment.
+    public func wait() throws {
+        try stream.enter()
+        try stream.driver.check(stream.driver.eventSynchronize(handle), "waiting for an event")
+    }
+
     /// Work queued on the GPU's first queue from now on begins after this moment.
     public func hold() throws {
         try stream.enter()

@@ -55,10 +55,12 @@ public final class SafetensorsWriter {
     }
 
     /// Flushes to the disk and gives the file its name.
+    ///
+    /// - Parameter isLasting: false for a file that need not outlast the machine's next stop: nothing is flushed.
     /// - Precondition: every announced byte was appended.
-    public func finish() throws(CheckpointError) {
+    public func finish(isLasting: Bool = true) throws(CheckpointError) {
         precondition(remaining == 0, "\(remaining) announced bytes were not written")
-        guard fsync(descriptor) == 0 else {
+        guard !isLasting || fsync(descriptor) == 0 else {
             throw FileMapping.failure(partialPath, "cannot be flushed")
         }
         guard rename(partialPath, path) == 0 else {

@@ -61,17 +61,16 @@ public final class FileDigests: @unchecked Sendable {
 
     /// - Throws: if the file cannot be read, or changes meanwhile.
     private static func digest(of stamp: FileStamp) throws -> String {
-        let file = URL(fileURLWithPath: stamp.path)
-        let handle = try FileHandle(forReadingFrom: file)
-        defer { try? handle.close() }
-        var digest = Digest()
-        while let part = try handle.read(upToCount: 1 << 22), !part.isEmpty {
-            part.withUnsafeBytes { digest.add($0) }
+        func unreadable() -> CocoaError {
+            CocoaError(.fileReadUnknown, userInfo: [NSFilePathErrorKey: stamp.path])
         }
-        guard try FileStamp(file) == stamp else {
-            throw CocoaError(.fileReadUnknown, userInfo: [NSFilePathErrorKey: stamp.path])
-        }
-        return digest.hexadecimal
+        let descriptor = open(stamp.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw unreadable() }
+        defer { close(descriptor) }
+        guard let digest = try? Digest.ofRest(descriptor: descriptor),
+            try FileStamp(URL(fileURLWithPath: stamp.path)) == stamp
+        else { throw unreadable() }
+        return digest
     }
 }
 

@@ -19,18 +19,26 @@ public enum ContactSheet {
     /// - Parameter frames: of one size, in reading order.
     /// - Returns: tiles of the frames' own shape, none larger than the frames.
     /// - Precondition: at least one frame.
-    public static func compose(_ frames: [RGBImage]) -> RGBImage {
-        let (width, height) = (frames[0].width, frames[0].height)
-        let longest = max(width, height)
-        let tileWidth = longest <= tileLimit ? width : max(1, (width * tileLimit + longest / 2) / longest)
-        let tileHeight = longest <= tileLimit ? height : max(1, (height * tileLimit + longest / 2) / longest)
-        let columns = min(columnCount, frames.count)
-        let rows = (frames.count + columns - 1) / columns
+    public static func compose(_ frames: [RGBImage]) -> RGBImage { arrange(frames.map(tile)) }
+
+    /// A frame as the sheet shows it.
+    public static func tile(_ frame: RGBImage) -> RGBImage {
+        let longest = max(frame.width, frame.height)
+        guard longest > tileLimit else { return frame }
+        return Resizer.resize(
+            frame, width: max(1, (frame.width * tileLimit + longest / 2) / longest),
+            height: max(1, (frame.height * tileLimit + longest / 2) / longest))
+    }
+
+    /// - Parameter tiles: as `tile` made them, of one size, in reading order; at least one.
+    public static func arrange(_ tiles: [RGBImage]) -> RGBImage {
+        let (tileWidth, tileHeight) = (tiles[0].width, tiles[0].height)
+        let columns = min(columnCount, tiles.count)
+        let rows = (tiles.count + columns - 1) / columns
         let sheetWidth = columns * (tileWidth + gap) + gap
         let sheetHeight = rows * (tileHeight + gap) + gap
         var pixels = [UInt8](repeating: ground, count: sheetWidth * sheetHeight * 3)
-        for (index, frame) in frames.enumerated() {
-            let tile = Resizer.resize(frame, width: tileWidth, height: tileHeight)
+        for (index, tile) in tiles.enumerated() {
             let left = gap + index % columns * (tileWidth + gap)
             let top = gap + index / columns * (tileHeight + gap)
             for y in 0..<tileHeight {
@@ -41,11 +49,5 @@ public enum ContactSheet {
             }
         }
         return RGBImage(width: sheetWidth, height: sheetHeight, pixels: pixels)
-    }
-
-    /// The sheet of a finished film.
-    /// - Throws: `MediaError`.
-    public static func make(film path: String, frameCount: Int) throws -> RGBImage {
-        compose(try VideoReader.frames(path: path, at: indexes(frameCount: frameCount)))
     }
 }

@@ -15,6 +15,9 @@ public enum PosterWriter {
     public static func write(_ image: RGBImage, to path: String, quality: Int = 90) throws {
         try PictureBytes.write(encode(image, quality: quality), to: path)
     }
+
+    /// The same with a picture that is encoded already.
+    public static func write(_ jpeg: [UInt8], to path: String) throws { try PictureBytes.write(jpeg, to: path) }
 }
 
 /// Encodes frames without loss, for looking at them: 8-bit RGB PNG.

@@ -46,7 +46,7 @@ public struct VideoSettings: Equatable, Sendable {
     }
 
     public init(
-        width: Int, height: Int, frameRate: FrameRate = FrameRate(16), crf: Int = 18, preset: Preset = .medium,
+        width: Int, height: Int, frameRate: FrameRate = FrameRate(16), crf: Int = 18, preset: Preset = .faster,
         threadCount: Int? = nil
     ) {
         self.width = width

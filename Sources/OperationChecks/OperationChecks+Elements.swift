@@ -24,6 +24,14 @@ func checkMemory(_ c: Check) throws {
         c.backend.copy(tensor, into: copy.tensor)
         c.same("copy of \(dtype)", copy, expected)
     }
+    // Many pieces of a large upload, an odd one at the end, and another upload at once behind it.
+    let uploads = try (1...3).map { turn in
+        let large = (0..<9_437_189).map { Float(($0 &* 2_654_435_761 &+ turn) & 0xFFFF) }
+        return (large, try c.backend.upload(HostTensor(shape: [large.count], values: large), as: .f32))
+    }
+    for (index, (large, tensor)) in uploads.enumerated() {
+        c.same("large upload \(index)", c.backend.download(tensor), large)
+    }
     let filled = try c.tensor([333])
     c.backend.fill(filled.tensor, with: -2.5)
     c.same("fill", filled, [Float](repeating: -2.5, count: 333))
@@ -128,7 +136,16 @@ func checkFrames(_ c: Check) throws {
     let x = c.rounded([-2, -1, -0.999, -0.5, 0, 0.003, 0.5, 0.999, 1, 7, .nan, 0.25])
     let bytes = try c.backend.allocate([1, 2, 2, 3], .u8)
     c.backend.quantizeFrames(try c.tensor([1, 2, 2, 3], x).tensor, into: bytes)
-    c.same(
-        "frames to bytes", c.backend.downloadBytes(bytes).map(Float.init),
-        x.map { v in v.isNaN ? 0 : ((1 + max(-1, min(1, v))) / 2 * 255 + 0.5).rounded(.down) })
+    let quantized = x.map { v in v.isNaN ? 0 : ((1 + max(-1, min(1, v))) / 2 * 255 + 0.5).rounded(.down) }
+    c.same("frames to bytes", c.backend.downloadBytes(bytes).map(Float.init), quantized)
+    // Two copies under way; what is queued after them changes nothing.
+    if let first = c.backend.beginDownload(bytes) {
+        c.backend.quantizeFrames(try c.tensor([1, 2, 2, 3], x.map { -$0 }).tensor, into: bytes)
+        let second = c.backend.beginDownload(bytes)
+        c.backend.quantizeFrames(try c.tensor([1, 2, 2, 3], x.map { _ in 0 }).tensor, into: bytes)
+        c.same("bytes on their way", first.wait().map(Float.init), quantized)
+        c.same(
+            "bytes on their way behind others", second?.wait().map(Float.init) ?? [],
+            x.map { v in v.isNaN ? 0 : ((1 + max(-1, min(1, -v))) / 2 * 255 + 0.5).rounded(.down) })
+    }
 }

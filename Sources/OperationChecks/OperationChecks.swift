@@ -27,7 +27,7 @@ public enum OperationChecks {
             ("rotate", checkRotate), ("linear", checkLinear), ("int8", checkInt8),
             ("fp8", checkRows8), ("attention", checkAttention),
             ("sparse", checkSparseAttention), ("convolution", checkConvolution), ("frames", checkFrames),
-
+            ("streaming", checkStreaming),
         ]
         if long { all.append(("sparse over many keys", checkLongSparseAttention)) }
         var counts = (passed: 0, failed: 0)

@@ -1,3 +1,5 @@
+import Dispatch
+
 #if canImport(Glibc)
     import Glibc
 #else
@@ -44,30 +46,47 @@ public struct CUDANoise: Sendable {
         let threads = threads(for: count)
         let rounds = (count - 1) / (4 * threads) + 1
         let key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
+        let start = offset / 4
         let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            for round in 0..<rounds {
-                let position = offset / 4 + UInt64(round)
-                let base = 4 * threads * round
-                let low = UInt32(truncatingIfNeeded: position)
-                let high = UInt32(truncatingIfNeeded: position >> 32)
-                for thread in 0..<min(threads, count - base) {
-                    let bits = Philox.block(
-                        counter: SIMD4(low, high, UInt32(truncatingIfNeeded: thread), UInt32(UInt64(thread) >> 32)),
-                        key: key)
-                    let index = base + thread
-                    let first = Self.normalPair(bits[0], bits[1])
-                    buffer[index] = first.0
-                    if index + threads < count { buffer[index + threads] = first.1 }
-                    guard index + 2 * threads < count else { continue }
-                    let second = Self.normalPair(bits[2], bits[3])
-                    buffer[index + 2 * threads] = second.0
-                    if index + 3 * threads < count { buffer[index + 3 * threads] = second.1 }
+            // Every thread of the GPU draws for itself, so any of its threads may be taken together: each piece writes values
+            // that no other one does.
+            nonisolated(unsafe) let target = buffer
+            let pieces = max(1, min(rounds * threads / Self.pieceThreads, threads / 256))
+            DispatchQueue.concurrentPerform(iterations: pieces) { piece in
+                let range = threads * piece / pieces..<threads * (piece + 1) / pieces
+                for round in 0..<rounds {
+                    Self.draw(
+                        range, of: threads, from: 4 * threads * round, position: start + UInt64(round), key: key,
+                        into: target, count: count)
                 }
             }
             initialized = count
         }
         offset += UInt64(4 * rounds)
         return values
+    }
+
+    /// Threads that are worth a task of their own.
+    private static let pieceThreads = 8192
+
+    /// What some of the GPU's threads draw in one round: four values each, `threads` apart from `base` on.
+    private static func draw(
+        _ range: Range<Int>, of threads: Int, from base: Int, position: UInt64, key: SIMD2<UInt32>,
+        into buffer: UnsafeMutableBufferPointer<Float>, count: Int
+    ) {
+        let (low, high) = (UInt32(truncatingIfNeeded: position), UInt32(truncatingIfNeeded: position >> 32))
+        for thread in range where base + thread < count {
+            let bits = Philox.block(
+                counter: SIMD4(low, high, UInt32(truncatingIfNeeded: thread), UInt32(UInt64(thread) >> 32)), key: key)
+            let index = base + thread
+            let first = normalPair(bits[0], bits[1])
+            buffer[index] = first.0
+            if index + threads < count { buffer[index + threads] = first.1 }
+            guard index + 2 * threads < count else { continue }
+            let second = normalPair(bits[2], bits[3])
+            buffer[index + 2 * threads] = second.0
+            if index + 3 * threads < count { buffer[index + 3 * threads] = second.1 }
+        }
     }
 
     /// Box-Muller in float32: (s sin v, s cos v) with u in (0, 1], v in (0, 2 pi].

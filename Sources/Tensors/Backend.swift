@@ -27,6 +27,9 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     func download(_ tensor: Tensor) -> [Float]
     /// All values of a u8 tensor; waits for what was queued before.
     func downloadBytes(_ tensor: Tensor) -> [UInt8]
+    /// The same without waiting: what is queued from now on does not change what comes. nil where nothing is queued, and
+    /// `downloadBytes` does as well.
+    func beginDownload(_ tensor: Tensor) -> (any ComingBytes)?
     /// Same shape and type.
     func copy(_ source: Tensor, into destination: Tensor)
     func fill(_ tensor: Tensor, with value: Float)
@@ -183,10 +186,17 @@ extension Backend {
     /// 128x128-block int8, which all backends have.
     public var quantizedPrecision: LinearPrecision { .int8 }
 
+    public func beginDownload(_ tensor: Tensor) -> (any ComingBytes)? { nil }
     /// Nothing: operations of most backends cannot fail.
     public func check() throws {}
     public func mark() -> (any DeviceMark)? { nil }
     public func seconds(from start: any DeviceMark, to end: any DeviceMark) -> Double? { nil }
+}
+
+/// Bytes on their way from a device.
+public protocol ComingBytes: AnyObject {
+    /// Waits for them; without meaning if the device failed (`check`).
+    func wait() -> [UInt8]
 }
 
 /// A convolution prepared by a backend.

@@ -171,7 +171,8 @@ final class ServiceHost {
             executable: executable.path, arguments: arguments, device: device.map { "GPU \($0)" })
     }
 
-    private static var executable: URL {
+    /// This program.
+    static var executable: URL {
         URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     }
 

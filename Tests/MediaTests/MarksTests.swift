@@ -62,16 +62,16 @@ struct MarksTests {
         #expect(ContactSheet.indexes(frameCount: 81) == [0, 10, 20, 30, 40, 50, 60, 70, 80])
         #expect(ContactSheet.indexes(frameCount: 33).count == 9 && ContactSheet.indexes(frameCount: 33).last == 32)
         #expect(ContactSheet.indexes(frameCount: 5) == [0, 1, 2, 3, 4])
-        let folder = TemporaryFolder()
-        try Film.write(to: folder.file("a.mp4"), frameCount: 33)
-        let sheet = try ContactSheet.make(film: folder.file("a.mp4"), frameCount: 33)
+        let frames = ContactSheet.indexes(frameCount: 33).map {
+            RGBImage(width: 256, height: 144, pixels: Film.frame($0, width: 256, height: 144))
+        }
+        let sheet = ContactSheet.compose(frames)
         #expect(sheet.width == 3 * (256 + 4) + 4 && sheet.height == 3 * (144 + 4) + 4)
-        let frames = try VideoReader.frames(path: folder.file("a.mp4"), at: [16])
         let middle = (0..<144).flatMap { y -> ArraySlice<UInt8> in
             let start = ((4 + 148 + y) * sheet.width + 4 + 260) * 3
             return sheet.pixels[start..<(start + 256 * 3)]
         }
-        #expect(middle == frames[0].pixels)
+        #expect(middle == frames[4].pixels)
         let large = RGBImage(width: 1280, height: 720, pixels: [UInt8](repeating: 9, count: 1280 * 720 * 3))
         let small = ContactSheet.compose([large, large])
         #expect(small.width == 2 * 484 + 4 && small.height == 270 + 8)

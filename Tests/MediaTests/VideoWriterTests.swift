@@ -90,7 +90,7 @@ struct VideoWriterTests {
         #expect(largestDifference(image.pixels, frame) <= 3)
     }
 
-    @Test(arguments: [VideoSettings.Preset.superfast, .medium, .veryslow])
+    @Test(arguments: [VideoSettings.Preset.superfast, .faster, .medium, .veryslow])
     func theSameFramesGiveTheSameBytes(_ preset: VideoSettings.Preset) throws {
         let settings = VideoSettings(width: 320, height: 192, crf: 20, preset: preset)
         try Film.write(to: folder.file("one.mp4"), settings: settings)

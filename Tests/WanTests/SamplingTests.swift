@@ -39,6 +39,15 @@ struct SamplingTests {
         #expect(a.draw(8000) != b.draw(8000))
     }
 
+    /// A draw of many values is made in pieces beside each other; what comes out is that of a draw in one piece.
+    @Test func largeNoiseBeginsAsSmallerNoiseDoes() {
+        let device = NoiseDevice(multiprocessors: 7, threadsPerMultiprocessor: 1024)
+        var (a, b) = (CUDANoise(seed: 9, device: device), CUDANoise(seed: 9, device: device))
+        let (small, large) = (a.draw(40_000), b.draw(500_001))
+        #expect(large.count == 500_001 && Array(large.prefix(40_000)) == small)
+        #expect(large.allSatisfy { $0.isFinite && $0 != 0 })
+    }
+
     @Test func odeDrawsNoNoiseAfterTheFirst() throws {
         let schedule = try Schedule(steps: 3, sigmaMax: 80)
         for (kind, draws) in [(SamplerKind.ode, 1), (.sde, 4)] {

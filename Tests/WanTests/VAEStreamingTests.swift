@@ -85,18 +85,38 @@ struct VAEStreamingTests {
         #expect(Set(needs).count == 1)
     }
 
-    /// Grey frames fill every level's memory after a while; from then on nothing is computed, and nothing changes.
-    @Test func skippedRepetitionIsExact() throws {
+    /// Behind an image every layer computes until it stands still; from then on nothing is computed, and nothing changes.
+    @Test(arguments: [(1, 1, Int.max), (1, 1, 1), (1, 3, 500), (2, 2, 700), (6, 1, .max), (33, 1, .max)])
+    func skippedRepetitionIsExact(given: Int, chunkLatents: Int, pixelBudget: Int) throws {
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 32, height: 48))
         var random = SplitMix(4)
-        let image = random.values(3 * geometry.size.area)
-        let skipping = try vae.makeEncoder(geometry)
-        let plain = try vae.makeEncoder(geometry, skipsRepetition: false)
+        let image = random.values(3 * given * geometry.size.area)
+        let skipping = try vae.makeEncoder(geometry, chunkLatents: chunkLatents, pixelBudget: pixelBudget)
+        let plain = try vae.makeEncoder(
+            geometry, chunkLatents: chunkLatents, pixelBudget: pixelBudget, skipsRepetition: false)
         let (a, b) = (try skipping.encode(image), try plain.encode(image))
         #expect(a == b)
-        #expect(plain.levelsSkipped == 0 && plain.levelsRun == 4 * 21)
-        #expect(skipping.levelsSkipped > 35)
-        #expect(skipping.levelsSkipped + skipping.levelsRun == plain.levelsRun)
+        #expect(plain.levelsSkipped == 0 && skipping.levelsSkipped + skipping.levelsRun == plain.levelsRun)
+        // Frames of the levels: 81, 81, 41 and 21, of which 5, 4, 4 and 9 convolutions see every one.
+        #expect(plain.convolvedFrames == 81 * 5 + 81 * 4 + 41 * 4 + 21 * 9)
+        let needed = distinctFrames(given: given)
+        #expect(skipping.convolvedFrames >= needed && skipping.convolvedFrames < plain.convolvedFrames)
+        // What stands still is computed once more for every chunk in which a layer after it still moves.
+        if chunkLatents == 1, pixelBudget == .max { #expect(skipping.convolvedFrames < needed * 4 / 3) }
+    }
+
+    /// How many frames of all layers differ from the one before, if the first `given` of 81 do: each convolution sees two
+    /// more, and half of the time makes half as many.
+    private func distinctFrames(given: Int) -> Int {
+        var (steady, frames, sum) = (given, 81, 0)
+        for (layers, halves) in [(5, false), (4, true), (4, true), (9, false)] {
+            for _ in 0..<layers {
+                steady += 2
+                sum += min(frames, steady + 1)
+            }
+            if halves { (steady, frames) = ((steady + 1) / 2 + 1, (frames + 1) / 2) }
+        }
+        return sum
     }
 
     @Test func encodingChunksGiveTheSameLatents() throws {

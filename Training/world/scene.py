@@ -8,6 +8,7 @@ COLOURS = ('red', 'orange', 'yellow', 'green', 'turquoise', 'blue', 'purple', 'p
 ACTIONS = ('right', 'left', 'up', 'down', 'circle', 'bounce', 'grow', 'spin', 'behind')
 CAMERAS = ('static', 'pan left', 'pan right', 'tilt up', 'tilt down', 'push in', 'pull out')
 HARD = (1, 2, 5, 6)  # cameras that nets learn last
+FINE = ('city', 'mountains')
 WEATHERS = ('clear', 'rain', 'snow', 'fog', 'clouds', 'leaves')
 LIGHTS = ('day', 'sunset', 'night', 'lamp', 'lightning')
 STILL_CAMERAS = CAMERAS + ('orbit left', 'orbit right')
@@ -78,19 +79,23 @@ def _jitter(rng, amount):
     return tuple(float(round(v, 4)) for v in rng.uniform(-1, 1, JITTERS) * amount)
 
 
-def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4, hard=0.):
+def sample_scenes(rng, count, split='train', jitter=1.0, plain=0.4, hard=0., spin=None, over=0.):
     """`count` scenes of one split ('train' or 'held'). `plain`: share of static camera, clear weather, daylight each;
-    `hard`: share that gets a panning or zooming camera, and half as many a spinning thing (what nets learn last)."""
+    `hard`: share that gets a panning or zooming camera, and half as many (or `spin`) a spinning thing: what nets learn
+    last, since all other actions show a thing upright. `over`: share of those cameras that pan over one of FINE, whose
+    many layers and windows are seen from elsewhere by a pan only."""
     if split not in ('train', 'held'):
         raise ValueError(f'split {split!r}: train or held')
-    out = []
+    out, spin = [], hard / 2 if spin is None else spin
     while len(out) < count:
         scene = Scene(*(options[int(rng.integers(len(options)))] for options in (PLACES, THINGS, COLOURS, ACTIONS)),
                       _pick(rng, CAMERAS, plain), _pick(rng, WEATHERS, plain), _pick(rng, LIGHTS, plain),
                       _jitter(rng, jitter))
         if hard and rng.random() < hard:
             scene = replace(scene, camera=CAMERAS[HARD[int(rng.integers(len(HARD)))]])
-        if hard and rng.random() < hard / 2:
+            if over and rng.random() < over:
+                scene = replace(scene, camera=CAMERAS[HARD[int(rng.integers(2))]], place=FINE[int(rng.integers(len(FINE)))])
+        if spin and rng.random() < spin:
             scene = replace(scene, action='spin')
         if scene.held == (split == 'held'):
             out.append(scene)

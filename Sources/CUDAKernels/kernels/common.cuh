@@ -68,6 +68,12 @@ DEVICE float exp2_fast(float x) {
 }
 
 DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+/// The same by the reciprocal and the power of two that the hardware has, to 2^-20 or so: for results in bf16.
+DEVICE float silu_fast(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(1.0f + exp2_fast(-1.4426950408889634f * x)));
+    return x * y;
+}
 DEVICE float gelu_tanh(float x) {
     const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
     // 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2u))

@@ -249,6 +249,48 @@ KERNEL channel_norm_wide(const bf16 *x, const float *gamma, bf16 *out, i64 rows,
     }
 }
 
+/// The same for dim = 24 LANES: LANES lanes a row, three parts of 8 bf16 each, one row a turn and no lane idle.
+template <int LANES>
+DEVICE void channel_norm_thirds(const bf16 *x, const float *gamma, bf16 *out, i64 rows, int activation) {
+    constexpr int DIM = 24 * LANES;
+    const int part = threadIdx.x % LANES;
+    const i64 row = (i64)blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES;
+    const bool inside = row < rows;
+    float v[3][8], g[8];
+    float squares = 0;
+#pragma unroll
+    for (int c = 0; c < 3; c++) {
+        const uint4 read =
+            inside ? *(const uint4 *)(x + row * DIM + (part + c * LANES) * 8) : make_uint4(0, 0, 0, 0);
+        unpack8(read, v[c]);
+    }
+#pragma unroll
+    for (int c = 0; c < 3; c++)
+#pragma unroll
+        for (int i = 0; i < 8; i++) squares += v[c][i] * v[c][i];
+#pragma unroll
+    for (int n = LANES / 2; n > 0; n /= 2) squares += __shfl_xor_sync(0xFFFFFFFFu, squares, n);
+    const float factor = sqrtf((float)DIM) / fmaxf(sqrtf(squares), 1e-12f);
+    if (!inside) return;
+#pragma unroll
+    for (int c = 0; c < 3; c++) {
+        load8(gamma + (part + c * LANES) * 8, g);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            const float y = v[c][i] * factor * g[i];
+            v[c][i] = activation == 1 ? silu_fast(y) : activate(y, activation);
+        }
+        *(uint4 *)(out + row * DIM + (part + c * LANES) * 8) = pack8(v[c]);
+    }
+}
+#define CHANNEL_NORM_THIRDS(LANES, DIM)                                                                                \
+    KERNEL channel_norm_##DIM(const bf16 *x, const float *gamma, bf16 *out, i64 rows, int activation) {                \
+        channel_norm_thirds<LANES>(x, gamma, out, rows, activation);                                                   \
+    }
+CHANNEL_NORM_THIRDS(4, 96)
+CHANNEL_NORM_THIRDS(8, 192)
+CHANNEL_NORM_THIRDS(16, 384)
+
 /// Pairs (2i, 2i + 1) of x `[tokens, heads, dim]` turn by table `[tokens, dim / 2, 2]`, in place; `pairs` = all of them.
 template <typename T> DEVICE void rotate(T *x, const float *table, i64 pairs, int heads, int half) {
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < pairs; i += (i64)gridDim.x * blockDim.x) {

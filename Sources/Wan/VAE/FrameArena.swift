@@ -7,6 +7,8 @@ final class FrameArena {
     private let attention: Tensor
     private var histories: [FrameHistory]
     private var nextHistory = 0
+    /// Frames that convolutions with a history were computed for.
+    var convolvedFrames = 0
 
     init(_ plan: FramePlan, _ backend: any Backend) throws {
         self.backend = backend
@@ -39,19 +41,55 @@ final class FrameArena {
     }
 }
 
-/// Frames in work: where they lie, and which slot of the arena that is (nil if none).
+/// Frames in work: where they lie, which slot of the arena that is (nil if none), and which of them repeat others.
+///
+/// The tensor has room for all of them; only the span's distinct ones are there.
 struct Frames {
     var tensor: Tensor
     var slot: Int?
+    var span: FrameSpan
+
+    /// - Parameter span: nil where every frame is its own.
+    init(tensor: Tensor, slot: Int?, span: FrameSpan? = nil) {
+        (self.tensor, self.slot) = (tensor, slot)
+        self.span = span ?? FrameSpan(count: tensor.shape[0])
+    }
+
+    /// Those that are there.
+    var distinct: Tensor { tensor.rows(0..<span.distinct) }
+
+    /// Frames `rows` of these, in no slot.
+    func part(_ rows: Range<Int>) -> Frames {
+        let first = min(rows.lowerBound, span.distinct - 1)
+        return Frames(tensor: tensor.rows(first..<first + rows.count), slot: nil, span: span.part(rows))
+    }
 }
 
 extension FrameArena {
-    /// A causal convolution of `x`, its history brought up to date.
-    func convolve(
-        _ x: Tensor, _ layer: any Convolution, _ history: FrameHistory, residual: Tensor? = nil, into output: Tensor
-    ) {
-        backend.convolve(x, layer, history: history.tensor, residual: residual, into: output)
-        history.append(x, backend)
+    /// A causal convolution of `x`, its history brought up to date. The distinct frames of `output` `[count, H, W, C]` are
+    /// written; of `x` and `residual` as many must be there, or be copies to be made (`repeatLast`).
+    ///
+    /// - Returns: which frames of the output repeat others.
+    @discardableResult func convolve(
+        _ x: Tensor, _ span: FrameSpan, _ layer: any Convolution, _ history: FrameHistory, residual: Tensor? = nil,
+        into output: Tensor
+    ) -> FrameSpan {
+        let result = span.convolved()
+        let rows = 0..<result.distinct
+        repeatLast(x, of: span.distinct, upTo: rows.count)
+        backend.convolve(
+            x.rows(rows), layer, history: history.tensor, residual: residual?.rows(rows), into: output.rows(rows))
+        // Two repeated frames in front of a repeated one: the history holds them.
+        if span.steady > span.start - 2 { history.append(x.rows(rows), backend) }
+        convolvedFrames += rows.count
+        return result
+    }
+
+    /// Frames `count...` of `x`, as far as `end`, become copies of the one before them.
+    func repeatLast(_ x: Tensor, of count: Int, upTo end: Int) {
+        for frame in count..<max(count, end) {
+            backend.copy(x.rows(count - 1..<count), into: x.rows(frame..<frame + 1))
+        }
     }
 
     /// `x + convolution2(silu(norm(convolution1(silu(norm(x))))))`; the result lies in another slot than `x`.
@@ -63,32 +101,36 @@ extension FrameArena {
         let output = pixels + [block.outputChannels]
         let (normed, hidden) = (slot(free[0], x.tensor.shape), slot(free[1], output))
         let (first, last) = (histories[histories.startIndex], histories[histories.startIndex + 1])
-        backend.channelNorm(x.tensor, gamma: block.norm1, activation: .silu, into: normed)
-        convolve(normed, block.convolution1, first, into: hidden)
+        let given = 0..<x.span.distinct
+        backend.channelNorm(x.distinct, gamma: block.norm1, activation: .silu, into: normed.rows(given))
+        let between = convolve(normed, x.span, block.convolution1, first, into: hidden)
         let normedAgain = slot(free[0], output)
-        backend.channelNorm(hidden, gamma: block.norm2, activation: .silu, into: normedAgain)
+        let known = 0..<between.distinct
+        backend.channelNorm(hidden.rows(known), gamma: block.norm2, activation: .silu, into: normedAgain.rows(known))
         var skip = x.tensor
         if let shortcut = block.shortcut {
             precondition(x.slot == nil, "a shortcut needs a third free slot")
             skip = slot(free[2], output)
-            let count = pixels.reduce(1, *)
+            let count = given.count * pixels[1] * pixels[2]
             backend.linear(
-                x.tensor.reshaped([count, block.inputChannels]), shortcut,
-                into: skip.reshaped([count, block.outputChannels]), .none)
+                x.distinct.reshaped([count, block.inputChannels]), shortcut,
+                into: skip.rows(given).reshaped([count, block.outputChannels]), .none)
         }
-        convolve(normedAgain, block.convolution2, last, residual: skip, into: hidden)
-        return Frames(tensor: hidden, slot: free[1])
+        repeatLast(skip, of: given.count, upTo: between.convolved().distinct)
+        let span = convolve(normedAgain, between, block.convolution2, last, residual: skip, into: hidden)
+        return Frames(tensor: hidden, slot: free[1], span: span)
     }
 
     /// `x += proj(attention(norm(x)))`, frame by frame.
     ///
     /// Source: Wan2.1 wan/modules/vae.py `AttentionBlock`.
     func attend(_ x: Frames, _ weights: VAEAttention) {
-        let shape = x.tensor.shape
+        let frames = x.distinct
+        let shape = frames.shape
         let (pixels, channels) = (shape[1] * shape[2], shape[3])
         let normed = slot(others(than: x.slot)[0], shape)
         let (query, key, value) = attentionInputs(pixels: pixels, channels: channels)
-        backend.channelNorm(x.tensor, gamma: weights.norm, activation: nil, into: normed)
+        backend.channelNorm(frames, gamma: weights.norm, activation: nil, into: normed)
         for frame in 0..<shape[0] {
             let rows = normed.row(frame).reshaped([pixels, channels])
             backend.linear(rows, weights.query, into: query.reshaped([pixels, channels]), .none)
@@ -97,7 +139,7 @@ extension FrameArena {
             backend.attention(
                 q: query, k: key, v: value, scale: 1 / Float(channels).squareRoot(), bias: nil,
                 into: rows.reshaped([pixels, 1, channels]))
-            backend.linear(rows, weights.output, into: x.tensor.row(frame).reshaped([pixels, channels]), .accumulate)
+            backend.linear(rows, weights.output, into: frames.row(frame).reshaped([pixels, channels]), .accumulate)
         }
     }
 

@@ -65,28 +65,34 @@ public final class VAEDecoder {
     ///     decoding. The tensor is overwritten afterwards.
     public func decode(_ latents: [Float], onFrames: (Tensor) throws -> Void) throws {
         precondition(latents.count == geometry.latentCount, "latents do not fit \(geometry)")
-        let rows = denormalised(latents)
-        let frameElements = geometry.latentArea * configuration.latentChannels
         var start = 0
         while start < geometry.latentFrames {
             let count = start == 0 ? 1 : min(chunkFrames, geometry.latentFrames - start)
-            backend.write(
-                Array(rows[start * frameElements..<(start + count) * frameElements]), into: self.latents.rows(0..<count)
-            )
+            backend.write(denormalised(latents, start..<start + count), into: self.latents.rows(0..<count))
             try run(self.latents.rows(0..<count), isFirst: start == 0, onFrames)
             start += count
         }
     }
 
     /// Decodes everything into 8-bit RGB frames `[n, H, W, 3]`, as many at a time as `onFrames` is told.
+    ///
+    /// Where a backend queues its work, frames are handed over while later ones are computed.
     public func decodeBytes(_ latents: [Float], onFrames: ([UInt8], Int) throws -> Void) throws {
-        try decode(latents) { frames in
-            let part = bytes.rows(0..<frames.shape[0])
-            backend.quantizeFrames(frames, into: part)
-            let values = backend.downloadBytes(part)
+        var coming: (bytes: any ComingBytes, count: Int)?
+        func handOver(_ values: [UInt8], _ count: Int) throws {
             try backend.check()
-            try onFrames(values, frames.shape[0])
+            try onFrames(values, count)
         }
+        try decode(latents) { frames in
+            let count = frames.shape[0]
+            let part = bytes.rows(0..<count)
+            backend.quantizeFrames(frames, into: part)
+            let next = backend.beginDownload(part)
+            if let (bytes, count) = coming { try handOver(bytes.wait(), count) }
+            coming = next.map { ($0, count) }
+            if next == nil { try handOver(backend.downloadBytes(part), count) }
+        }
+        if let (bytes, count) = coming { try handOver(bytes.wait(), count) }
     }
 
     private func run(_ latents: Tensor, isFirst: Bool, _ onFrames: (Tensor) throws -> Void) throws {
@@ -101,7 +107,7 @@ public final class VAEDecoder {
             let z = projected.rows(rows)
             var x = Frames(
                 tensor: arena.slot(0, Array(z.shape.dropLast()) + [weights.input.outputChannels]), slot: 0)
-            arena.convolve(z, weights.input, inputHistory, into: x.tensor)
+            arena.convolve(z, x.span, weights.input, inputHistory, into: x.tensor)
             try observe?("decoder.conv1", x.tensor)
             x = try arena.middle(x, weights.middle, middleHistories, name: "decoder.middle", observe: observe)
             try rise(x, level: 0, isFirst: isFirst, onFrames)
@@ -134,7 +140,7 @@ public final class VAEDecoder {
             x.tensor.shape[0], x.tensor.shape[1], x.tensor.shape[2], x.tensor.shape[3]
         )
         let halves = arena.slot(free[0], [frames, height, width, 2 * channels])
-        arena.convolve(x.tensor, convolution, history, into: halves)
+        arena.convolve(x.tensor, x.span, convolution, history, into: halves)
         let doubled = arena.slot(free[1], [2 * frames, height, width, channels])
         backend.permute(
             halves.reshaped([frames, height * width, 2, channels]), axes: [0, 2, 1, 3],
@@ -160,7 +166,7 @@ public final class VAEDecoder {
         let normed = arena.slot(arena.others(than: x.slot)[0], x.tensor.shape)
         backend.channelNorm(x.tensor, gamma: weights.headNorm, activation: .silu, into: normed)
         let frames = video.rows(0..<x.tensor.shape[0])
-        arena.convolve(normed, weights.head, headHistory, into: frames)
+        arena.convolve(normed, x.span, weights.head, headHistory, into: frames)
         try onFrames(frames)
     }
 
@@ -168,19 +174,19 @@ public final class VAEDecoder {
         stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
     }
 
-    /// `[16, F, h, w]` -> `[F, h, w, 16]`, `z / (1 / std) + mean`.
-    private func denormalised(_ latents: [Float]) -> [Float] {
-        let channels = configuration.latentChannels
-        let pixels = latents.count / channels
+    /// Frames `range` of `[16, F, h, w]` -> `[n, h, w, 16]`, `z / (1 / std) + mean`.
+    private func denormalised(_ latents: [Float], _ range: Range<Int>) -> [Float] {
+        let (channels, area) = (configuration.latentChannels, geometry.latentArea)
         let inverses = configuration.latentDeviations.map { 1 / $0 }
-        return [Float](unsafeUninitializedCapacity: latents.count) { rows, count in
+        return [Float](unsafeUninitializedCapacity: range.count * area * channels) { rows, count in
             for channel in 0..<channels {
                 let (inverse, mean) = (inverses[channel], configuration.latentMeans[channel])
-                for pixel in 0..<pixels {
-                    rows[pixel * channels + channel] = latents[channel * pixels + pixel] / inverse + mean
+                let source = (channel * geometry.latentFrames + range.lowerBound) * area
+                for pixel in 0..<range.count * area {
+                    rows[pixel * channels + channel] = latents[source + pixel] / inverse + mean
                 }
             }
-            count = latents.count
+            count = range.count * area * channels
         }
     }
 }

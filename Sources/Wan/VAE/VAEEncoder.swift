@@ -3,8 +3,8 @@ import Tensors
 
 /// One encoding in progress: the first frame alone, then chunks of four or a multiple, each a latent frame per four.
 ///
-/// The frames after an image are all zero. A level whose whole memory has seen nothing but repeated chunks would
-/// repeat its last output, so it does not run again: the same values, bit for bit.
+/// The frames after an image are all zero. What a causal convolution has seen nothing but one frame repeated for makes
+/// the same frame again; so every layer computes until it stands still, and not again: the same values, bit for bit.
 /// Source: Wan2.1 wan/modules/vae.py `WanVAE_.encode`, `Resample`.
 public final class VAEEncoder {
     public let geometry: LatentGeometry
@@ -21,9 +21,13 @@ public final class VAEEncoder {
     private let tailHistories: [FrameHistory]
     /// Normalised means `[latent frames of a chunk, h, w, 16]`.
     private let output: Tensor
+    /// The frame of `output` that later ones equal once it stands still.
+    private var lastOutput = 0
     /// Levels computed, and levels whose output stood, for tests and reports.
     public private(set) var levelsRun = 0
     public private(set) var levelsSkipped = 0
+    /// Frames that convolutions over time were computed for, all layers together.
+    public var convolvedFrames: Int { arena.convolvedFrames }
 
     init(
         _ vae: VAE, _ geometry: LatentGeometry, chunkLatents: Int, pixelBudget: Int, skipsRepetition: Bool
@@ -65,20 +69,19 @@ public final class VAEEncoder {
         let given = frames.count / (3 * pixels)
         precondition(frames.count == given * 3 * pixels && given >= 1 && given <= geometry.frameCount, "no such frames")
         var latents = [Float](repeating: 0, count: geometry.latentCount)
-        var (start, latentStart, zeroFrames) = (0, 0, 0)
+        let steady = skipsRepetition ? given : FrameSpan.never
+        var (start, latentStart) = (0, 0)
         while start < geometry.frameCount {
             try check?()
             let count = start == 0 ? 1 : min(chunkFrames, geometry.frameCount - start)
-            let part = input.rows(0..<count)
+            let span = FrameSpan(start: start, count: count, steady: steady)
+            let part = Frames(tensor: input.rows(0..<count), slot: nil, span: span)
             if start < given {
-                backend.write(channelsLast(frames, given: given, start..<start + count), into: part)
+                backend.write(channelsLast(frames, given: given, start..<start + count), into: part.tensor)
             } else {
-                if zeroFrames == 0 || count != chunkFrames { backend.fill(part, with: 0) }
-                zeroFrames += count
+                backend.fill(part.distinct, with: 0)
             }
-            // A chunk repeats the one before it if both were whole chunks of zeros.
-            let repeated = skipsRepetition && count == chunkFrames ? max(0, zeroFrames - count) : 0
-            let means = try run(part, isFirst: start == 0, repeated: repeated)
+            let means = run(part)
             let values = backend.download(means)
             try backend.check()
             store(values, frames: means.shape[0], at: latentStart, in: &latents)
@@ -88,89 +91,113 @@ public final class VAEEncoder {
         return latents
     }
 
-    /// - Parameter repeated: how many of the last input frames, this chunk included, equal those a chunk earlier.
-    private func run(_ frames: Tensor, isFirst: Bool, repeated: Int) throws -> Tensor {
-        var (x, repeated) = (frames, repeated)
-        for level in weights.levels.indices {
-            let isLast = level == weights.levels.count - 1
-            let part = weights.levels[level]
-            // Each causal convolution looks two frames back.
-            let convolutions = 2 * part.blocks.count + (level == 0 ? 1 : 0) + (isLast ? 5 : 0)
-            var settled = max(0, repeated - 2 * convolutions)
-            var produced = x.shape[0]
-            if part.timeConvolution != nil, !isFirst {
-                settled = max(0, settled - 2) / 2
-                produced /= 2
-            }
-            let result = (isLast ? output : levels[level].output!).rows(0..<produced)
-            if !isFirst, settled >= produced {
-                levelsSkipped += 1
-            } else {
-                levelsRun += 1
-                if isLast {
-                    descendLast(x, into: result)
-                } else {
-                    descend(x, level: level, isFirst: isFirst, into: result)
-                }
-            }
-            (x, repeated) = (result, settled)
-        }
-        return x
+    private func run(_ frames: Frames) -> Tensor {
+        var x = frames
+        for level in weights.levels.indices.dropLast() { x = descend(x, level: level) }
+        return descendLast(x)
     }
 
     /// One level and the way down to the next.
-    private func descend(_ x: Tensor, level: Int, isFirst: Bool, into result: Tensor) {
-        let (part, state) = (weights.levels[level], levels[level])
-        guard let downsample = part.downsample else { preconditionFailure("the last level has no way down") }
-        let count = x.shape[0]
-        // In front of the frames stands the last one of the chunk before.
-        let spatial = state.spatial.map { $0.rows(1..<1 + count) } ?? result
-        for rows in passes(count, plan.passFrames[level]) {
-            let frames = blocks(x.rows(rows), level: level)
-            backend.convolve(frames.tensor, downsample, history: nil, residual: nil, into: spatial.rows(rows))
-        }
-        guard let whole = state.spatial, let timeConvolution = part.timeConvolution else { return }
-        if isFirst {
-            backend.copy(spatial, into: result)
-        } else {
-            backend.convolve(whole.rows(0..<1 + count), timeConvolution, history: nil, residual: nil, into: result)
-        }
-        backend.copy(whole.rows(count..<count + 1), into: whole.rows(0..<1))
-    }
-
-    /// The last level, the middle and the head.
-    private func descendLast(_ x: Tensor, into result: Tensor) {
-        let level = weights.levels.count - 1
-        for rows in passes(x.shape[0], plan.passFrames[level]) {
-            var frames = blocks(x.rows(rows), level: level)
-            frames = arena.residual(frames, weights.middle.first, tailHistories[0..<2])
-            arena.attend(frames, weights.middle.attention)
-            frames = arena.residual(frames, weights.middle.last, tailHistories[2..<4])
-            let free = arena.others(than: frames.slot)
-            let normed = arena.slot(free[0], frames.tensor.shape)
-            backend.channelNorm(frames.tensor, gamma: weights.headNorm, activation: .silu, into: normed)
-            let parameters = arena.slot(
-                free[1], Array(normed.shape.dropLast()) + [2 * configuration.latentChannels])
-            arena.convolve(normed, weights.head, tailHistories[4], into: parameters)
-            let pixels = rows.count * geometry.latentArea
-            backend.linear(
-                parameters.reshaped([pixels, 2 * configuration.latentChannels]), weights.mean,
-                into: result.rows(rows).reshaped([pixels, configuration.latentChannels]), .none)
-        }
-    }
-
-    private func blocks(_ x: Tensor, level: Int) -> Frames {
+    private func descend(_ x: Frames, level: Int) -> Frames {
         let part = weights.levels[level]
-        var frames = Frames(tensor: x, slot: nil)
+        guard let downsample = part.downsample, let output = levels[level].output else {
+            preconditionFailure("the last level has no way down")
+        }
+        let count = x.span.count
+        let span = x.span.convolved(times: 2 * part.blocks.count + (level == 0 ? 1 : 0))
+        // In front of the frames stands the last one of the chunk before.
+        let whole = levels[level].spatial
+        let spatial = whole?.rows(1..<1 + count) ?? output.rows(0..<count)
+        if span.isRepetition {
+            levelsSkipped += 1
+            if whole == nil { moveToFront(output, &levels[level].lastOutput) }
+        } else {
+            levelsRun += 1
+            for rows in passes(count, plan.passFrames[level]) where !span.part(rows).isRepetition {
+                let frames = blocks(x.part(rows), level: level)
+                let target = rows.lowerBound..<rows.lowerBound + frames.span.distinct
+                backend.convolve(
+                    frames.distinct, downsample, history: nil, residual: nil, into: spatial.rows(target))
+            }
+            if whole == nil { levels[level].lastOutput = span.distinct - 1 }
+        }
+        guard let whole, let timeConvolution = part.timeConvolution else {
+            return Frames(tensor: spatial, slot: nil, span: span)
+        }
+        let result = span.halved
+        if x.span.start == 0 {
+            backend.copy(spatial, into: output.rows(0..<1))
+            levels[level].lastOutput = 0
+        } else if result.isRepetition {
+            moveToFront(output, &levels[level].lastOutput)
+        } else {
+            let made = result.distinct
+            if span.isRepetition { backend.copy(whole.rows(0..<1), into: spatial.rows(0..<1)) }
+            arena.repeatLast(spatial, of: span.distinct, upTo: 2 * made)
+            backend.convolve(
+                whole.rows(0..<1 + 2 * made), timeConvolution, history: nil, residual: nil, into: output.rows(0..<made))
+            levels[level].lastOutput = made - 1
+        }
+        if !span.isRepetition {
+            backend.copy(whole.rows(span.distinct..<span.distinct + 1), into: whole.rows(0..<1))
+        }
+        return Frames(tensor: output.rows(0..<result.count), slot: nil, span: result)
+    }
+
+    /// The last level, the middle and the head; every frame of the result is there.
+    private func descendLast(_ x: Frames) -> Tensor {
+        let level = weights.levels.count - 1
+        let result = output.rows(0..<x.span.count)
+        let span = x.span.convolved(times: 2 * weights.levels[level].blocks.count + 5)
+        if span.isRepetition {
+            levelsSkipped += 1
+            moveToFront(output, &lastOutput)
+        } else {
+            levelsRun += 1
+            for rows in passes(x.span.count, plan.passFrames[level]) where !span.part(rows).isRepetition {
+                finish(blocks(x.part(rows), level: level), into: result, from: rows.lowerBound)
+            }
+            lastOutput = span.distinct - 1
+        }
+        arena.repeatLast(result, of: span.distinct, upTo: result.shape[0])
+        return result
+    }
+
+    /// The middle and the head, for frames `first...` of the result.
+    private func finish(_ x: Frames, into result: Tensor, from first: Int) {
+        var frames = arena.residual(x, weights.middle.first, tailHistories[0..<2])
+        arena.attend(frames, weights.middle.attention)
+        frames = arena.residual(frames, weights.middle.last, tailHistories[2..<4])
+        let free = arena.others(than: frames.slot)
+        let normed = arena.slot(free[0], frames.tensor.shape)
+        backend.channelNorm(
+            frames.distinct, gamma: weights.headNorm, activation: .silu, into: normed.rows(0..<frames.span.distinct))
+        let parameters = arena.slot(free[1], Array(normed.shape.dropLast()) + [2 * configuration.latentChannels])
+        let made = arena.convolve(normed, frames.span, weights.head, tailHistories[4], into: parameters).distinct
+        let pixels = made * geometry.latentArea
+        backend.linear(
+            parameters.rows(0..<made).reshaped([pixels, 2 * configuration.latentChannels]), weights.mean,
+            into: result.rows(first..<first + made).reshaped([pixels, configuration.latentChannels]), .none)
+    }
+
+    private func blocks(_ x: Frames, level: Int) -> Frames {
+        let part = weights.levels[level]
+        var frames = x
         if level == 0 {
-            let entry = arena.slot(0, Array(x.shape.dropLast()) + [weights.input.outputChannels])
-            arena.convolve(x, weights.input, inputHistory, into: entry)
-            frames = Frames(tensor: entry, slot: 0)
+            let entry = arena.slot(0, Array(x.tensor.shape.dropLast()) + [weights.input.outputChannels])
+            let span = arena.convolve(x.tensor, x.span, weights.input, inputHistory, into: entry)
+            frames = Frames(tensor: entry, slot: 0, span: span)
         }
         for (index, block) in part.blocks.enumerated() {
             frames = arena.residual(frames, block, levels[level].histories[2 * index..<2 * index + 2])
         }
         return frames
+    }
+
+    /// Frame `last` of `frames` becomes the first.
+    private func moveToFront(_ frames: Tensor, _ last: inout Int) {
+        if last > 0 { backend.copy(frames.rows(last..<last + 1), into: frames.rows(0..<1)) }
+        last = 0
     }
 
     private func passes(_ count: Int, _ size: Int) -> [Range<Int>] {
@@ -211,4 +238,6 @@ struct EncoderLevelState {
     let spatial: Tensor?
     /// What the level hands on.
     let output: Tensor?
+    /// The frame of `output` that later ones equal once it stands still.
+    var lastOutput = 0
 }

@@ -11,17 +11,8 @@ extension Digest {
     }
 
     static func ofFile(descriptor: Int32) throws -> String {
-        var digest = Digest()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
-        defer { buffer.deallocate() }
-        while true {
-            let count = read(descriptor, buffer.baseAddress, buffer.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw ServiceError.system("read", "file", errno: errno)
-            }
-            if count == 0 { return digest.hexadecimal }
-            digest.add(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        do { return try ofRest(descriptor: descriptor) } catch {
+            throw ServiceError.system("read", "file", errno: error.errno)
         }
     }
 }

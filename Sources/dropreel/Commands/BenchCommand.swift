@@ -15,7 +15,8 @@ struct BenchCommand: ParsableCommand {
             Sections: kernels (single operations), model (a 29.9M transformer and a VAE with random weights), clip (the \
             installed model's standard film), full (Wan2.1-1.3B with random weights; writes 2.8 GB to --scratch). With \
             --gpu instead: Wan2.1-1.3B at 480p, 14B at 480p and 720p, both experts of Wan2.2-I2V-A14B, their VAE and \
-            umT5-XXL, and single operations, on a GPU at full size with random weights made in memory.
+            umT5-XXL, and single operations, on a GPU at full size with random weights made in memory; and films of the \
+            1.3B model by the service, from a drop on, with weights written to --scratch (14 GB).
             """)
 
     enum Section: String, CaseIterable, ExpressibleByArgument { case kernels, model, clip, full }
@@ -49,6 +50,9 @@ struct BenchCommand: ParsableCommand {
 
     @Option(help: "With --memory, frames of each film.")
     var frames = 81
+
+    @Flag(inversion: .prefixedNo, help: "With --memory, eight bits in linear layers; else as the card's size asks.")
+    var quantized: Bool?
 
     @Option(help: "Number of the GPU.")
     var device = 0
@@ -103,21 +107,47 @@ struct BenchCommand: ParsableCommand {
             made.map { MemoryBenchmark.Case(kind: $0.kind, resolution: $0.resolution, limit: limit.value) }
         }
         let benchmark = MemoryBenchmark(device: device, steps: steps, frames: frames, films: max(1, repetitions))
-        let rows = try benchmark.run(cases) { Console.error($0.text) }
+        let rows = try benchmark.run(cases, quantizes: quantized, log: { Console.error($0) }) { Console.error($0.text) }
         guard json else { return Console.print(rows.map(\.text).joined(separator: "\n")) }
         try Console.printJSON(rows)
     }
 
     private func runOnGPU() throws {
         if !memory.isEmpty { return try runWithinMemory() }
+        // What needs the GPU's memory for itself goes first.
+        var apart: [GPUBenchmark.Row] = []
+        if stages.contains(.drop) { apart += try dropRows() }
+        if stages.contains(.swap) { apart += try swapRows() }
         let chosen = try EngineFactory.backend(.cuda, device: device, threads: threads)
         guard let backend = chosen as? CUDABackend else { throw ExitCode.unavailable }
         let tell: ((String, [WorkTime]) -> Void)? = profile ? { Self.tell($0, $1) } : nil
         let benchmark = GPUBenchmark(
             backend: backend, repetitions: max(1, repetitions), profile: tell, report: { Console.error($0.text) })
-        let table = try benchmark.run(stages)
+        var table = try benchmark.run(stages)
+        table.rows += apart
         guard json else { return Console.print(table.text) }
         try Console.printJSON(table)
+    }
+
+    private func dropRows() throws -> [GPUBenchmark.Row] {
+        guard let model = try option.load().library.models.first else {
+            throw fail(.configuration, "no model is installed whose tokenizer could be used", hint: "install a model")
+        }
+        let benchmark = DropBenchmark(
+            program: ServiceHost.executable, tokenizer: model.url(model.manifest.tokenizer),
+            scratch: URL(fileURLWithPath: scratch), device: device, repetitions: repetitions)
+        do {
+            return try benchmark.run(kernels: KernelCache().folder) { Console.error($0.text) }
+        } catch {
+            throw fail(.unavailable, "no film by way of a folder: \(error)", hint: "scratch must hold 14 GB")
+        }
+    }
+
+    /// Both experts in turn on a card that holds one.
+    private func swapRows() throws -> [GPUBenchmark.Row] {
+        let benchmark = MemoryBenchmark(device: device, films: 2)
+        let one = MemoryBenchmark.Case(kind: .i2v14B, resolution: "720p", limit: 30 << 30)
+        return try benchmark.run([one]) { Console.error($0.text) }.map(GPUBenchmark.Row.init)
     }
 
     /// The kernels that together take nine tenths of a stage, and one line for the others.

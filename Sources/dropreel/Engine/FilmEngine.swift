@@ -38,7 +38,12 @@ final class FilmEngine: VideoGenerating {
             let film = try FilmSink(
                 path: staging.film.path, settings: request.videoSettings, marks: marks,
                 sound: sound(for: order, request: request))
-            let sink = try FaultRecorder(LabellingSink(film, text: order.settings.visibleLabel.value, request: request))
+            let sheet =
+                order.settings.contactSheet.value
+                ? SheetSink(
+                    film, width: request.size.width, height: request.size.height, frameCount: request.frameCount) : nil
+            let sink = try FaultRecorder(
+                LabellingSink(sheet ?? film, text: order.settings.visibleLabel.value, request: request))
             recorder = sink
             let result = try withoutActuallyEscaping(progress) { progress in
                 try withoutActuallyEscaping(isCancelled) { isCancelled in
@@ -51,16 +56,15 @@ final class FilmEngine: VideoGenerating {
             try order.verify(film: staging.film.path, request: request)
             if let place { try? FileManager.default.removeItem(at: place.url) }
             try PosterWriter.write(result.poster, to: staging.poster.path)
-            var sheet: String?
-            if order.settings.contactSheet.value {
-                let picture = try ContactSheet.make(film: staging.film.path, frameCount: request.frameCount)
-                try PosterWriter.write(picture, to: staging.sheet.path, quality: 85)
-                sheet = try Digest.ofFile(staging.sheet.path)
+            var sheetSHA256: String?
+            if let picture = try sheet?.jpeg() {
+                try PosterWriter.write(picture, to: staging.sheet.path)
+                sheetSHA256 = Digest.of(picture)
             }
             return RenderOutcome(
                 filmSHA256: try Digest.ofFile(staging.film.path),
                 posterSHA256: try Digest.ofFile(staging.poster.path),
-                sheetSHA256: sheet, report: try result.report.fields().merging(order.markFields()) { $1 })
+                sheetSHA256: sheetSHA256, report: try result.report.fields().merging(order.markFields()) { $1 })
         } catch {
             throw Self.serviceError(recorder?.fault ?? error)
         }
