@@ -51,7 +51,7 @@ public struct SavedLatents: Sendable {
     private static let requestKey = "dropreel.request"
     private static let identityKey = "dropreel.identity"
 
-    /// Whole or not at all.
+    /// Whole or not at all; a host that stops may lose it, which costs the steps again.
     /// - Throws: `CheckpointError`.
     static func write(
         _ latents: [Float], of request: GenerationRequest, _ geometry: LatentGeometry, identity: String,
@@ -62,7 +62,8 @@ public struct SavedLatents: Sendable {
         metadata[identityKey] = identity
         let shape = [LatentGeometry.channels, geometry.latentFrames, geometry.latentHeight, geometry.latentWidth]
         try SafetensorsWriter.write(
-            [HostTensor(name: "latents", shape: shape, values: latents)], metadata: metadata, to: place.url.path)
+            [HostTensor(name: "latents", shape: shape, values: latents)], metadata: metadata, to: place.url.path,
+            isLasting: false)
     }
 }
 
