@@ -71,9 +71,10 @@ public final class SafetensorsWriter {
     }
 
     /// Writes whole tensors, wide types first.
+    /// - Parameter isLasting: as in `finish`.
     /// - Throws: `CheckpointError`.
     public static func write(
-        _ tensors: [HostTensor], metadata: [String: String] = [:], to path: String
+        _ tensors: [HostTensor], metadata: [String: String] = [:], to path: String, isLasting: Bool = true
     ) throws(CheckpointError) {
         let ordered = tensors.enumerated().sorted {
             ($1.element.dtype.byteCount, $0.offset) < ($0.element.dtype.byteCount, $1.offset)
@@ -82,7 +83,7 @@ public final class SafetensorsWriter {
             path: path, entries: ordered.map { Entry(name: $0.name, shape: $0.shape, dtype: $0.dtype) },
             metadata: metadata)
         for tensor in ordered { try writer.append(tensor.bytes) }
-        try writer.finish()
+        try writer.finish(isLasting: isLasting)
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
