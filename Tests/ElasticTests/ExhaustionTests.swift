@@ -77,6 +77,8 @@ extension FakeGPUTests {
             let count = gpu.state.allocations
             generator.unload()
             #expect(gpu.state.used == start.used && count > 200)
+            // Where frames arrive in host memory is kept from film to film.
+            let landing = gpu.state.pinned
             for number in numbers(upTo: Int(count), about: 24) {
                 generator.forget()
                 gpu.set(FakeGPU.State(failAllocation: Int64(number)))
@@ -86,7 +88,7 @@ extension FakeGPUTests {
                 generator.unload()
                 let state = gpu.state
                 #expect(
-                    state.used == start.used && state.pieces == start.pieces && state.pinned == start.pinned
+                    state.used == start.used && state.pieces == start.pieces && state.pinned <= landing
                         && state.mistakes == 0, "\(number)")
             }
         }
