@@ -13,17 +13,22 @@ public struct DropBenchmark {
     let program: URL
     let tokenizer: URL
     let folder: URL
+    /// Where the weights are.
+    let models: URL
     let device: Int
     let repetitions: Int
 
     /// - Parameters:
     ///   - program: this program.
     ///   - tokenizer: the tokenizer's folder, of any model.
-    ///   - scratch: gets 14 GB of weights, removed afterwards.
+    ///   - scratch: gets 14 GB of weights, removed afterwards. The service's own folders are where temporary files belong: on
+    ///     a disk.
     public init(program: URL, tokenizer: URL, scratch: URL, device: Int, repetitions: Int) {
         (self.program, self.tokenizer, self.device) = (program, tokenizer, device)
         self.repetitions = max(1, repetitions)
-        folder = scratch.appending(path: "dropreel-drop-\(ProcessInfo.processInfo.processIdentifier)")
+        let name = "dropreel-drop-\(ProcessInfo.processInfo.processIdentifier)"
+        folder = FileManager.default.temporaryDirectory.appending(path: name)
+        models = scratch.appending(path: name + "-models")
     }
 
     /// What a film was asked for, and what that is called.
@@ -36,7 +41,7 @@ public struct DropBenchmark {
     ///   - kernels: where compiled kernels are kept.
     ///   - report: called with each row as it is measured.
     public func run(kernels: URL?, report: (Row) -> Void) throws -> [Row] {
-        defer { try? FileManager.default.removeItem(at: folder) }
+        defer { for place in [folder, models] { try? FileManager.default.removeItem(at: place) } }
         try prepare(kernels: kernels)
         var rows: [Row] = []
         func add(_ name: String, _ seconds: [Double], note: String, goal: Double) {
@@ -90,7 +95,7 @@ public struct DropBenchmark {
 
     private func prepare(kernels: URL?) throws {
         let files = FileManager.default
-        let model = folder.appending(path: "models/random")
+        let model = models.appending(path: "random")
         for name in ["inbox", "outbox", "rules", "state", "etc"] {
             try files.createDirectory(at: folder.appending(path: name), withIntermediateDirectories: true)
         }
@@ -104,7 +109,7 @@ public struct DropBenchmark {
         let settings = """
             root = "\(folder.path)"
             [models]
-            directories = ["models"]
+            directories = ["\(models.path)"]
             [engine]
             backend = cuda
             device = \(device)

@@ -22,6 +22,12 @@ final class CUDAConvolution: Convolution, @unchecked Sendable {
     }
 
     var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
+
+    /// Whether the kernels for several frames at once can compute it.
+    var suitsFrames: Bool {
+        (kernel == (3, 3, 3) || kernel == (1, 3, 3)) && geometry == .same(1) && inputChannels % 32 == 0
+            && outputChannels % 96 == 0
+    }
 }
 
 extension CUDABackend {
@@ -59,10 +65,16 @@ extension CUDABackend {
         if fastPaths.contains(.convolution), x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16),
             history?.isAligned(16) ?? true
         {
+            if usesHopper, let tile = filmTile(layer, output, residual) {
+                return launch(
+                    .frames, "frames_convolution_\(tile.name)",
+                    grid: (min(tile.count(output), device.multiprocessors), 1), threads: 384, shared: tile.sharedBytes,
+                    x, layer.weight, output, Int32(output.shape[0]), Int32(n), Int32(k), epilogue, window)
+            }
             if usesHopper, let tile = haloTile(layer, output) {
                 return launch(
                     .halo, "halo_convolution_\(tile.columns)_\(tile.part)_\(tile.groups)",
-                    grid: (tile.count(output), 1), threads: 128 * tile.groups, shared: tile.sharedBytes, x,
+                    grid: (tile.count(output.shape), 1), threads: 128 * tile.groups, shared: tile.sharedBytes, x,
                     layer.weight, output, Int32(n), Int32(k), epilogue, window)
             }
             if n > 48, usesHopper {
@@ -83,6 +95,38 @@ extension CUDABackend {
             layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
     }
 
+    /// What a block of the kernel for several frames takes at once.
+    private struct FilmTile {
+        let frames: Int
+        /// In time.
+        let taps: Int
+
+        var name: String { "\(frames)_\(taps)" }
+
+        /// Two inputs of 18 x 10 pixels and 32 channels of every frame it sees, and four places for weights.
+        var sharedBytes: Int {
+            let halo = ((frames + taps - 1) * 180 * 64 + 1023) / 1024 * 1024
+            return 1024 + 2 * halo + 4 * taps * 96 * 64 + 128
+        }
+
+        func count(_ output: Tensor) -> Int {
+            let (down, across) = ((output.shape[1] + 7) / 8, (output.shape[2] + 15) / 16)
+            return (output.shape[0] + frames - 1) / frames * down * across * output.shape[3] / 96
+        }
+    }
+
+    /// nil where that kernel does not suit. Whether it does is not for the number of frames to say, so that a frame gets the
+    /// same bits alone as beside others.
+    private func filmTile(_ layer: CUDAConvolution, _ output: Tensor, _ residual: Tensor?) -> FilmTile? {
+        let frames = output.shape[0]
+        let one = FilmTile(frames: 1, taps: layer.kernel.t)
+        guard fastPaths.contains(.frames), layer.suitsFrames, output.isAligned(16), residual?.isAligned(16) ?? true,
+            output.elementCount < 1 << 31, layer.weight.elementCount < 1 << 31,
+            one.count(output) / frames >= 2 * device.multiprocessors
+        else { return nil }
+        return FilmTile(frames: frames > 2 ? 4 : frames, taps: layer.kernel.t)
+    }
+
     /// What a block of the kernel that reads each input once takes: columns of the output, channels of the input at a time,
     /// groups of 8 x 8 pixels.
     private struct HaloTile {
@@ -96,9 +140,9 @@ extension CUDABackend {
             return 1024 + max(2 * halo + 4 * columns * 128, 64 * groups * (columns + 4) * 4)
         }
 
-        func count(_ output: Tensor) -> Int {
-            let (down, across) = ((output.shape[1] + 4 * groups - 1) / (4 * groups), (output.shape[2] + 15) / 16)
-            return output.shape[0] * down * across * ((output.shape[3] + columns - 1) / columns)
+        func count(_ output: [Int]) -> Int {
+            let (down, across) = ((output[1] + 4 * groups - 1) / (4 * groups), (output[2] + 15) / 16)
+            return output[0] * down * across * ((output[3] + columns - 1) / columns)
         }
     }
 
@@ -118,11 +162,13 @@ extension CUDABackend {
         else { return nil }
         let part = input % 64 == 0 ? 64 : 48
         if n <= 8 { return HaloTile(columns: 8, part: part, groups: 2) }
-        let rows = output.elementCount / n
+        // As for four frames, however many there are: a frame gets the same bits beside others as alone.
+        let shape = [4] + output.shape.dropFirst()
+        let rows = shape.dropLast().reduce(1, *)
         let (tile, other) = (HaloTile(columns: 192, part: part, groups: 4), hopperTile(rows: rows, columns: n))
         guard other.columns == 192 else { return nil }
         func rounds(_ blocks: Int) -> Int { (blocks + device.multiprocessors - 1) / device.multiprocessors }
-        return rounds(tile.count(output)) <= rounds(other.count(rows: rows, columns: n)) ? tile : nil
+        return rounds(tile.count(shape)) <= rounds(other.count(rows: rows, columns: n)) ? tile : nil
     }
 
     /// Large tiles read less a product, but must be enough to keep the GPU busy; of small ones two run at once. A round of

@@ -80,8 +80,9 @@ extension CUDABackend {
         // Parts of the linear branch's state: at least one for 256 tokens, else some for each multiprocessor.
         let parts = min((tokens + 255) / 256, 2 * device.multiprocessors / max(heads, 1) + 1)
         let branch = heads * ((max(parts, 1) + 1) * dim * (dim + 1) + dim * dim) * 4
-        // The branch's state stays beside the codes where attention adds it.
+        // The branch's state stays beside the codes where attention adds it; codes of q are made first of all.
         let state = heads * (dim * (dim + 1) * 4 + dim * dim * 2)
-        return chosen + heads * dim * 8 + max(means, codes + state, branch)
+        let own = options.quantized && eight ? heads * (tokens * dim + queryBlocks * 4) : 0
+        return chosen + heads * dim * 12 + max(own + means, codes + state, own + branch)
     }
 }

@@ -20,7 +20,7 @@ extension CUDABackend {
         if isTensor {
             let turns = 4
             launch(
-                .branch, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
+                .branch16, "branch_apply_tensor", grid: ((sizes.tokens + 128 * turns - 1) / (128 * turns), sizes.heads),
                 threads: 256, shared: 2 * 128 * 256, q, branch.folded, branch.states, branch.bias, output, tokens,
                 heads,
                 Int32(turns))
@@ -39,9 +39,11 @@ extension CUDABackend {
 
     /// The projection is applied to the state, once a head, not to every token.
     ///
+    /// - Parameter most: also to be made: the greatest |v| of each channel, f32 `[heads, dim]`; on Hopper's tensor cores only.
     /// - Precondition: `layer` is dense, `[dim, dim]`, dim at most 128.
     func linearBranch(
-        _ k: Tensor, _ v: Tensor, _ layer: CUDALinear, _ sizes: SparseAttentionSizes, onTensorCores isTensor: Bool
+        _ k: Tensor, _ v: Tensor, _ layer: CUDALinear, _ sizes: SparseAttentionSizes, onTensorCores isTensor: Bool,
+        maxima most: Tensor? = nil
     ) -> LinearBranch {
         guard case .dense(let weight) = layer.weights else { preconditionFailure("a layer in int8") }
         precondition(layer.inputSize == sizes.dim && layer.outputSize == sizes.dim, "projection of \(sizes.dim)")
@@ -54,9 +56,14 @@ extension CUDABackend {
         let folded = scratch([sizes.heads, sizes.dim, sizes.dim], isTensor ? .bf16 : .f32)
         let parts = scratch([sizes.heads, chunks, size], .f32)
         let grid = (chunks, sizes.heads)
-        if isTensor {
+        if isTensor, usesHopper {
             launch(
-                .branch, "branch_state_tensor", grid: grid, threads: 256, shared: 4 * 64 * 256, k, v, parts, tokens,
+                .branch16, "branch_state_hopper", grid: grid, threads: 256, shared: 1024 + 4 * 64 * 256, k, v, parts,
+                most,
+                tokens, heads, Int32(chunk))
+        } else if isTensor {
+            launch(
+                .branch16, "branch_state_tensor", grid: grid, threads: 256, shared: 4 * 64 * 256, k, v, parts, tokens,
                 heads, Int32(chunk))
         } else {
             launch(
@@ -67,7 +74,7 @@ extension CUDABackend {
             .branch, "branch_sum", count: sizes.heads * size, parts, states, heads, Int32(chunks), Int32(size))
         if isTensor {
             launch(
-                .branch, "branch_fold_tensor", grid: (128, sizes.heads), threads: 256, states, weight, folded)
+                .branch16, "branch_fold_tensor", grid: (128, sizes.heads), threads: 256, states, weight, folded)
         } else {
             launch(
                 .branch, "branch_fold_\(weight.dtype)", grid: (sizes.dim, sizes.heads), threads: 128, states, weight,

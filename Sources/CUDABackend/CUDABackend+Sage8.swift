@@ -22,6 +22,16 @@ struct KernelAttention8: KernelArgument, BitwiseCopyable {
     var scale: Float
 }
 
+/// What is made of the queries in one pass.
+struct QueryCodes {
+    /// int8 `[tokens, heads, dim]`.
+    let codes: Tensor
+    /// f32 `[heads, query blocks]`.
+    let scale: Tensor
+    /// f64 `[heads, query blocks, dim]`.
+    let means: Tensor
+}
+
 extension CUDABackend {
     /// SageSLA's own blocks on Hopper, 64 queries and 128 keys.
     func usesSage8(_ sizes: SparseAttentionSizes, _ tensors: [Tensor]) -> Bool {
@@ -33,34 +43,46 @@ extension CUDABackend {
         fastPaths.contains(.sage8) && usesHopper && dim == 128 && queryBlock == 64 && keyBlock == 128
     }
 
+    /// q's codes, and what its blocks are chosen by.
+    func codesAndMeans(of q: Tensor, _ sizes: SparseAttentionSizes) -> QueryCodes {
+        let made = QueryCodes(
+            codes: scratch(q.shape, .i8), scale: scratch([sizes.heads, sizes.queryBlocks], .f32),
+            means: scratch([sizes.heads, sizes.queryBlocks, sizes.dim], .f64))
+        launch(
+            .sage, "sage_codes_means", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, made.codes, made.scale,
+            made.means, Int32(sizes.tokens), Int32(sizes.heads), Int32(sizes.queryBlock))
+        return made
+    }
+
+    /// The greatest |v| of each channel, f32 `[heads, dim]`, all zero before.
+    func clearedMaxima(_ sizes: SparseAttentionSizes) -> Tensor {
+        let most = scratch([sizes.heads * sizes.dim], .f32)
+        must { try stream.clear(most.address, most.byteCount) }
+        return most
+    }
+
+    func takeMaxima(of v: Tensor, _ sizes: SparseAttentionSizes, into most: Tensor) {
+        launch(
+            .sage, "sage_maxima_heads", grid: ((sizes.tokens + 511) / 512, sizes.heads), threads: 256, v, most,
+            Int32(sizes.tokens), Int32(sizes.heads))
+    }
+
     /// - Parameters:
+    ///   - own: codes of q and their scale.
     ///   - mean: of k, f64 `[heads, dim]`.
+    ///   - most: the greatest |v| of each channel.
     ///   - branch: what is added to the result.
     func attendInEightBits(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, mean: Tensor, _ chosen: Tensor, _ sizes: SparseAttentionSizes,
-        branch: LinearBranch?, scale: Float, into output: Tensor
+        _ q: Tensor, _ own: (codes: Tensor, scale: Tensor), _ k: Tensor, _ v: Tensor, mean: Tensor, maxima most: Tensor,
+        _ chosen: Tensor, _ sizes: SparseAttentionSizes, branch: LinearBranch?, scale: Float, into output: Tensor
     ) {
         let (tokens, heads, width) = (Int32(sizes.tokens), Int32(sizes.heads), sizes.heads * sizes.dim)
         let padded = sizes.keyBlocks * sizes.keyBlock
-        let codes = (
-            q: scratch(q.shape, .i8), k: scratch(k.shape, .i8), v: scratch([sizes.heads, sizes.dim, padded], .u8)
-        )
-        let scales = (
-            q: scratch([sizes.heads, sizes.queryBlocks], .f32), k: scratch([sizes.heads, sizes.keyBlocks], .f32),
-            v: scratch([width], .f32)
-        )
-        let most = scratch([width], .f32)
-        must { try stream.clear(most.address, most.byteCount) }
-        launch(
-            .sage, "sage_codes_bytes_short", grid: (sizes.queryBlocks, sizes.heads), threads: 256, q, Tensor?.none,
-            codes.q,
-            scales.q, tokens, heads, Int32(sizes.queryBlock))
+        let codes = (k: scratch(k.shape, .i8), v: scratch([sizes.heads, sizes.dim, padded], .u8))
+        let scales = (k: scratch([sizes.heads, sizes.keyBlocks], .f32), v: scratch([width], .f32))
         launch(
             .sage, "sage_codes_bytes", grid: (sizes.keyBlocks, sizes.heads), threads: 256, k, Tensor?.some(mean),
             codes.k, scales.k, tokens, heads, Int32(sizes.keyBlock))
-        launch(
-            .sage, "sage_maxima_heads", grid: ((sizes.tokens + 511) / 512, sizes.heads), threads: 256, v, most, tokens,
-            heads)
         launch(
             .sage8, "sage8_values", grid: (sizes.keyBlocks, sizes.heads), threads: 256, v, most, codes.v, tokens,
             heads, Int32(padded))
@@ -70,11 +92,11 @@ extension CUDABackend {
             grid: (sizes.queryBlocks, sizes.heads), threads: 128,
             shared: 1024 + (64 + 4 * 128) * 128,
             KernelAttention8(
-                q: codes.q.address, k: codes.k.address, v: codes.v.address, out: output.address,
-                blocks: chosen.address, qScale: scales.q.address, kScale: scales.k.address, vScale: scales.v.address,
+                q: own.codes.address, k: codes.k.address, v: codes.v.address, out: output.address,
+                blocks: chosen.address, qScale: own.scale.address, kScale: scales.k.address, vScale: scales.v.address,
                 queries: q.address, folded: branch?.folded.address ?? 0, states: branch?.states.address ?? 0,
                 shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded),
                 selected: Int32(sizes.selected), scale: scale))
-        withExtendedLifetime((codes, scales, chosen, branch)) {}
+        withExtendedLifetime((own, codes, scales, chosen, branch)) {}
     }
 }

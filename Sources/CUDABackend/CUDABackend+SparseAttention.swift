@@ -34,7 +34,6 @@ extension CUDABackend {
             precondition(blocks.dtype == .i32 && blocks.elementCount == count, "blocks \(blocks.shape)")
         }
         let chosen = blocks ?? scratch([count], .i32)
-        let mean = choose(q, k, sizes, into: chosen)
         let layer = projection.map { projection in
             guard let layer = projection as? CUDALinear, case .dense = layer.weights else {
                 preconditionFailure("a layer of another backend, or in int8")
@@ -42,16 +41,22 @@ extension CUDABackend {
             return layer
         }
         let scale = 1 / Float(sizes.dim).squareRoot()
-        let isEight = options.quantized && usesSage8(sizes, [q, k, v, output])
-        let isTurns = !options.quantized && takesTurns(sizes, [q, k, v, output])
+        let tensors = [q, k, v, output]
+        let isEight = options.quantized && usesSage8(sizes, tensors)
+        let isTurns = !options.quantized && takesTurns(sizes, tensors)
+        var own = isEight ? codesAndMeans(of: q, sizes) : nil
+        let mean = choose(q, k, sizes, queryMeans: own?.means, into: chosen)
+        let queries = own.map { (codes: $0.codes, scale: $0.scale) }
+        own = nil
+        let most = isEight ? clearedMaxima(sizes) : nil
         var branch: LinearBranch?
-        if let layer, isEight || isTurns, fastPaths.contains(.joined),
-            takesBranchOnTensorCores(layer, sizes, [q, k, v, output])
-        {
-            branch = linearBranch(k, v, layer, sizes, onTensorCores: true)
+        if let layer, isEight || isTurns, fastPaths.contains(.joined), takesBranchOnTensorCores(layer, sizes, tensors) {
+            branch = linearBranch(k, v, layer, sizes, onTensorCores: true, maxima: most)
         }
-        if isEight {
-            attendInEightBits(q, k, v, mean: mean, chosen, sizes, branch: branch, scale: scale, into: output)
+        if let queries, let most {
+            if branch == nil { takeMaxima(of: v, sizes, into: most) }
+            attendInEightBits(
+                q, queries, k, v, mean: mean, maxima: most, chosen, sizes, branch: branch, scale: scale, into: output)
         } else if isTurns {
             attendInTurns(
                 q, k, v, blocks: chosen, selected: sizes.selected, branch: branch, scale: scale, into: output)
@@ -111,12 +116,18 @@ extension CUDABackend {
     }
 
     /// The chosen key blocks, and the mean of k f64 `[heads, dim]`.
-    private func choose(_ q: Tensor, _ k: Tensor, _ sizes: SparseAttentionSizes, into chosen: Tensor) -> Tensor {
-        let queries = scratch([sizes.heads, sizes.queryBlocks, sizes.dim], .f64)
+    ///
+    /// - Parameter queryMeans: of the blocks of q, if they were made before.
+    private func choose(
+        _ q: Tensor, _ k: Tensor, _ sizes: SparseAttentionSizes, queryMeans: Tensor?, into chosen: Tensor
+    ) -> Tensor {
+        let queries = queryMeans ?? scratch([sizes.heads, sizes.queryBlocks, sizes.dim], .f64)
         let keys = scratch([sizes.heads, sizes.keyBlocks, sizes.dim], .f64)
         let mean = scratch([sizes.heads, sizes.dim], .f64)
         let (tokens, dim) = (Int32(sizes.tokens), Int32(sizes.dim))
-        takeMeans(of: q, sizes, blocks: sizes.queryBlocks, of: sizes.queryBlock, into: queries)
+        if queryMeans == nil {
+            takeMeans(of: q, sizes, blocks: sizes.queryBlocks, of: sizes.queryBlock, into: queries)
+        }
         takeMeans(of: k, sizes, blocks: sizes.keyBlocks, of: sizes.keyBlock, into: keys)
         launch(
             .sparse, "center_means", grid: (sizes.heads, 1), threads: 1024, keys, mean, tokens, dim,

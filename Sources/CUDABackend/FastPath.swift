@@ -27,6 +27,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case choice
     /// Convolutions of 3 x 3 pixels that read each input once, by Hopper's own instructions.
     case halo
+    /// Convolutions of 3 x 3 pixels for several frames at once, by Hopper's own instructions.
+    case frames
     /// SageSLA's products in eight bits, by Hopper's own instructions.
     case sage8
     /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.

@@ -79,39 +79,6 @@ public final class CUDAEvent: @unchecked Sendable {
     }
 }
 
-/// Host memory that the GPU reads at the bus's full speed, where the system gives such; else common memory.
-public final class CUDAHostMemory: @unchecked Sendable {
-    // Invariant for `@unchecked Sendable`: the pointer never changes; callers order writes and reads.
-    public let bytes: UnsafeMutableRawBufferPointer
-    public let isPinned: Bool
-    private let stream: CUDAStream
-
-    /// - Throws: `CUDAError` "outOfMemory".
-    public init(stream: CUDAStream, byteCount: Int) throws {
-        self.stream = stream
-        try stream.enter()
-        var pointer: UnsafeMutableRawPointer?
-        isPinned = stream.driver.hostAllocate(&pointer, max(byteCount, 16), 1) == 0 && pointer != nil
-        if !isPinned, posix_memalign(&pointer, 4096, max(byteCount, 16)) != 0 { pointer = nil }
-        guard let pointer else {
-            throw CUDAError(.outOfMemory, "\(byteCount) bytes of host memory", hint: "the host has no room for them")
-        }
-        bytes = UnsafeMutableRawBufferPointer(start: pointer, count: byteCount)
-    }
-
-    deinit {
-        guard let base = bytes.baseAddress else { return }
-        if isPinned {
-            guard (try? stream.enter()) != nil else { return }
-            _ = stream.driver.hostFree(base)
-        } else {
-            // A copy may still read it.
-            _ = try? stream.synchronize()
-            free(base)
-        }
-    }
-}
-
 extension CUDAStream {
     /// The moment when everything queued so far is done.
     public func moment() throws -> CUDAEvent {

@@ -34,6 +34,8 @@ public final class CUDADriver: @unchecked Sendable {
     let copyOnDevice: @convention(c) (DeviceAddress, DeviceAddress, Int, Handle) -> Status
     let setBytes: @convention(c) (DeviceAddress, UInt8, Int, Handle) -> Status
     let hostAllocate: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>, Int, UInt32) -> Status
+    let hostRegister: @convention(c) (UnsafeMutableRawPointer, Int, UInt32) -> Status
+    let hostUnregister: @convention(c) (UnsafeMutableRawPointer) -> Status
     let hostFree: @convention(c) (UnsafeMutableRawPointer) -> Status
     let streamWaitEvent: @convention(c) (Handle, Handle, UInt32) -> Status
     let streamCreate: @convention(c) (UnsafeMutablePointer<Handle?>, UInt32) -> Status
@@ -93,6 +95,8 @@ public final class CUDADriver: @unchecked Sendable {
         copyOnDevice = try load("cuMemcpyDtoDAsync_v2")
         setBytes = try load("cuMemsetD8Async")
         hostAllocate = try load("cuMemHostAlloc")
+        hostRegister = try load("cuMemHostRegister_v2")
+        hostUnregister = try load("cuMemHostUnregister")
         hostFree = try load("cuMemFreeHost")
         streamWaitEvent = try load("cuStreamWaitEvent")
         streamCreate = try load("cuStreamCreate")

@@ -11,6 +11,8 @@ public final class CUDAStream: @unchecked Sendable {
     private let pool: OpaquePointer
     /// Most bytes that may be allocated at once; nil for what the GPU has.
     public let memoryLimit: Int?
+    /// Whether host memory may be allocated first and pinned then.
+    let registersMemory: Bool
     private let lock = NSLock()
     private var used = 0
     private var most = 0
@@ -29,6 +31,7 @@ public final class CUDAStream: @unchecked Sendable {
             throw CUDAError(.driver, "\(device.name) gave no handles", hint: "restart the worker")
         }
         (self.context, handle, self.pool) = (context, stream, pool)
+        registersMemory = CUDAHostMemory.registers(driver)
         // Freed memory stays with this process: allocations in the next step come from it.
         var threshold = UInt64.max
         try driver.check(driver.poolSetAttribute(pool, 4, &threshold), "setting up the memory pool")

@@ -28,6 +28,9 @@ static const char sparse[] = {
 static const char branch[] = {
 #embed "kernels/branch.cu"
     , 0};
+static const char branch16[] = {
+#embed "kernels/branch16.cu"
+    , 0};
 static const char sage[] = {
 #embed "kernels/sage.cu"
     , 0};
@@ -40,13 +43,16 @@ static const char fp8[] = {
 static const char halo[] = {
 #embed "kernels/halo.cu"
     , 0};
+static const char frames[] = {
+#embed "kernels/frames.cu"
+    , 0};
 
 #define SOURCE(name) {#name, name, sizeof(name) - 1}
 
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
     SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
-    SOURCE(sage8),    SOURCE(turns),
+    SOURCE(sage8),    SOURCE(turns), SOURCE(branch16), SOURCE(frames),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

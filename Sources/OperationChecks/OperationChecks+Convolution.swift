@@ -44,19 +44,20 @@ struct ConvolutionCase: Sendable {
         Self(channels: (96, 192), size: (1, 2, 17), zeros: 2), Self(channels: (64, 96), size: (1, 3, 18), history: 2),
         Self(kernel: (1, 3, 3), channels: (128, 192), size: (1, 2, 17)),
         Self(channels: (64, 8), size: (1, 18, 17), history: 1, zeros: 1),
+        Self(channels: (32, 384), size: (1, 9, 17), zeros: 2), Self(channels: (64, 96), size: (3, 33, 17), history: 2),
+        Self(kernel: (1, 3, 3), channels: (32, 192), size: (5, 9, 33)),
         Self(channels: (48, 64), size: (1, 9, 17), zeros: 2), Self(channels: (48, 100), size: (1, 2, 17), history: 2),
     ]
 
     func reference(
-        _ x: [Float], _ past: [Float], _ w: [Float], _ bias: [Float], _ residual: [Float]
+        _ x: [Float], _ past: [Float], _ w: [Float], _ bias: [Float], _ residual: [Float], at wanted: [Int]? = nil
     ) -> [Double] {
         let (outT, outH, outW) = output
         let (cin, cout) = channels
         let g = geometry
         let (frames, weights) = (doubles(past) + doubles(x), doubles(w))
         let taps = kernel.0 * kernel.1 * kernel.2
-        var y = [Double](repeating: 0, count: outT * outH * outW * cout)
-        for index in y.indices {
+        return (wanted ?? Array(0..<outT * outH * outW * cout)).map { index in
             let (o, ox) = (index % cout, index / cout % outW)
             let (oy, ot) = (index / cout / outW % outH, index / cout / outW / outH)
             var sum = Double(bias[o]) + Double(residual[index])
@@ -68,9 +69,8 @@ struct ConvolutionCase: Sendable {
                 let start = ((t * size.1 + iy) * size.2 + ix) * cin
                 for i in 0..<cin { sum += weights[(o * cin + i) * taps + tap] * frames[start + i] }
             }
-            y[index] = sum
+            return sum
         }
-        return y
     }
 }
 
@@ -114,4 +114,47 @@ func checkConvolution(_ c: Check) throws {
     let zeros = [Float](repeating: 0, count: 150)
     let item = ConvolutionCase(kernel: (1, 3, 3), channels: (4, 6), size: (1, 5, 5))
     c.compare("a weight of four dimensions", output, item.reference(x, [], weight, zeros, zeros), 2e-6)
+}
+
+/// Several frames of a picture large enough for the ways that films take: some values against the reference, and the last
+/// frame against the same convolved alone, bit for bit.
+func checkConvolutionOfFrames(_ c: Check) throws {
+    let (height, width, cin, cout) = (62, 143, 32, 384)
+    let plane = height * width * cin
+    var random = Values(seed: 15)
+    let weight = c.rounded(random.normal(cout * cin * 27))
+    let weights = HostTensor(shape: [cout, cin, 3, 3, 3], values: weight)
+    let bias = random.normal(cout)
+    for (frames, zeros) in [(1, 0), (2, 0), (3, 1), (4, 0), (5, 2)] {
+        let item = ConvolutionCase(
+            channels: (cin, cout), size: (frames, height, width), history: 2 - zeros, zeros: zeros)
+        let (x, past) = (c.rounded(random.normal(frames * plane)), c.rounded(random.normal((2 - zeros) * plane)))
+        let shape = [frames, height, width, cout]
+        let added = c.rounded(random.normal(shape.reduce(1, *)))
+        let input = try c.tensor([frames, height, width, cin], x)
+        let history = zeros == 2 ? nil : try c.tensor([2 - zeros, height, width, cin], past)
+        let residual = try c.tensor(shape, added)
+        // The edges of tiles, and places in between.
+        let wanted = (0..<1500).map { n in
+            let corner = [0, 7, 8, 15, 16, height - 1, width - 1, 31, 56, 128]
+            let (y, left) = (corner[n % 10] % height, n % 3 == 0 ? corner[n / 10 % 10] : n * 37 % width)
+            return ((n % frames * height + y) * width + left) * cout + n * 29 % cout
+        }
+        let layer = try c.backend.makeConvolution(
+            weight: weights, bias: HostTensor(shape: [cout], values: bias), geometry: .same(1))
+        let output = try c.tensor(shape)
+        c.backend.convolve(
+            input.tensor, layer, history: history?.tensor, residual: residual.tensor, into: output.tensor)
+        let values = output.values()
+        let text = "\(frames) frames of \(height) x \(width)"
+        c.compare(
+            text, wanted.map { values[$0] }, edgesAreWhole: output.edgesAreWhole,
+            item.reference(x, past, weight, bias, added, at: wanted), 2e-6, bf16: 4e-3)
+        guard frames > 2 else { continue }
+        let alone = try c.tensor([1, height, width, cout])
+        c.backend.convolve(
+            input.tensor.rows(frames - 1..<frames), layer, history: input.tensor.rows(frames - 3..<frames - 1),
+            residual: residual.tensor.rows(frames - 1..<frames), into: alone.tensor)
+        c.same(text + ", the last alone", alone, Array(values[((frames - 1) * values.count / frames)...]))
+    }
 }

@@ -26,8 +26,8 @@ public enum OperationChecks {
             ("memory", checkMemory), ("elements", checkElements), ("permute", checkPermute), ("norms", checkNorms),
             ("rotate", checkRotate), ("linear", checkLinear), ("int8", checkInt8),
             ("fp8", checkRows8), ("attention", checkAttention),
-            ("sparse", checkSparseAttention), ("convolution", checkConvolution), ("frames", checkFrames),
-            ("streaming", checkStreaming),
+            ("sparse", checkSparseAttention), ("convolution", checkConvolution),
+            ("convolution of frames", checkConvolutionOfFrames), ("frames", checkFrames), ("streaming", checkStreaming),
         ]
         if long { all.append(("sparse over many keys", checkLongSparseAttention)) }
         var counts = (passed: 0, failed: 0)

@@ -224,6 +224,10 @@ int cuMemHostAlloc(void **into, size_t size, unsigned flags) {
     })
 }
 
+// Not supported: what is registered would have to be real memory.
+int cuMemHostRegister_v2(void *start, size_t size, unsigned flags) { return 801; }
+int cuMemHostUnregister(void *start) { return 801; }
+
 int cuMemFreeHost(void *start) {
     pthread_mutex_lock(&lock);
     struct pinned **at = &pinned;

@@ -298,16 +298,6 @@ DEVICE void copy_box(u32 to, const TensorMap &map, u32 barrier, int column, int 
                  ::"r"(to), "l"(&map), "r"(column), "r"(head), "r"(token), "r"(barrier)
                  : "memory");
 }
-DEVICE void store_box(const TensorMap &map, u32 from, int column, int head, int token) {
-    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];"
-                 ::"l"(&map), "r"(column), "r"(head), "r"(token), "r"(from)
-                 : "memory");
-}
-/// Until shared memory has been read.
-DEVICE void wait_stores() {
-    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
-}
 DEVICE u32 load_shared(u32 from) {
     u32 x;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
@@ -319,28 +309,7 @@ DEVICE void named_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;
 template <int N> DEVICE void more_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
 template <int N> DEVICE void fewer_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 
-/// The compiler computes these values here, not after what follows.
-DEVICE void settle(float (&c)[16][4]) {
-#pragma unroll
-    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+f", i)::"memory");
-}
 
-/// c `[64, 128]` += a `[64, 16]` b `[16, 128]`: b read across its rows.
-DEVICE void multiply_across(float (&c)[16][4], u64 a, u64 b) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-        NAMES_64 "}, %64, %65, 1, 1, 1, 0, 1;"
-        : SUMS_64("+f")
-        : "l"(a), "l"(b));
-}
-/// c `[64, 128]` = (FRESH) or += a `[64, 16]` b `[128, 16]`^T, laid out as `multiply_group`'s.
-template <bool FRESH> DEVICE void multiply_scores(float (&c)[16][4], u64 a, u64 b) {
-    asm volatile(
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-        NAMES_64 "}, %64, %65, %66, 1, 1, 0, 0;"
-        : SUMS_64("+f")
-        : "l"(a), "l"(b), "n"(FRESH ? 0 : 1));
-}
 /// The linear branch of one query of this thread: phi (softmax over its 128 channels, of which `read(t)` gives 8 t + lane % 4 * 2
 /// and the next) goes to `take(t, two in bf16)`; returns 1 / (1e-5 + phi . key_sum).
 template <typename READ, typename TAKE> DEVICE float linear_operands(const float *key_sum, READ read, TAKE take) {

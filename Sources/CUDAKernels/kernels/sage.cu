@@ -88,10 +88,48 @@ KERNEL sage_codes_bytes(const bf16 *x, const double *mean, signed char *codes, f
                         int block) {
     sage_codes_wide<signed char, 8>(x, mean, codes, scale, tokens, heads, block);
 }
-/// Blocks of at most 64 tokens.
-KERNEL sage_codes_bytes_short(const bf16 *x, const double *mean, signed char *codes, float *scale, int tokens, int heads,
-                              int block) {
-    sage_codes_wide<signed char, 4>(x, mean, codes, scale, tokens, heads, block);
+/// The same, and means `[heads, blocks, 128]` of x as of `block_means_wide`.
+KERNEL sage_codes_means(const bf16 *x, signed char *codes, float *scale, double *means, int tokens, int heads, int block) {
+    __shared__ float shared[33];
+    __shared__ double parts[16][128];
+    constexpr int N = 4;
+    const int first = blockIdx.x * block, count = min(block, tokens - first), head = blockIdx.y;
+    const int row = threadIdx.x / 16, lane = threadIdx.x % 16;
+    const i64 start = ((i64)(first + row) * heads + head) * 128 + lane * 8, step = (i64)16 * heads * 128;
+    uint4 bits[N];
+#pragma unroll
+    for (int n = 0; n < N; n++)
+        bits[n] = row + 16 * n < count ? *(const uint4 *)(x + start + n * step) : make_uint4(0, 0, 0, 0);
+    double sum[8] = {};
+    float most = 0;
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        float v[8];
+        unpack8(bits[n], v);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            most = fmaxf(most, fabsf(v[i]));
+            sum[i] += (double)v[i];
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) parts[row][lane * 8 + i] = sum[i];
+    const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f, turned = __fdiv_rn(1.0f, own);
+    if (threadIdx.x < 128) {
+        double total = 0;
+        for (int r = 0; r < 16; r++) total += parts[r][threadIdx.x];
+        means[((i64)head * gridDim.x + blockIdx.x) * 128 + threadIdx.x] = total / count;
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++)
+        if (row + 16 * n < count) {
+            float v[8];
+            unpack8(bits[n], v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[i] = truncf(fmaf(v[i], turned, copysignf(0.5f, v[i])));
+            store_codes(codes + start + n * step, v);
+        }
+    if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
 }
 
 /// most `[heads, dim]` (zero before) = greatest |v| of each channel. Block (128 tokens, head).

@@ -59,6 +59,15 @@ KERNEL sage8_values(const bf16 *v, const float *most, u8 *values, int tokens, in
     }
 }
 
+/// c `[64, 128]` += a `[64, 16]` b `[16, 128]`: b read across its rows.
+DEVICE void multiply_across(float (&c)[16][4], u64 a, u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        NAMES_64 "}, %64, %65, 1, 1, 1, 0, 1;"
+        : SUMS_64("+f")
+        : "l"(a), "l"(b));
+}
+
 /// A row of 128 bytes is 8 chunks of 16, each at its place exclusive-or row: no bank conflicts.
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 

@@ -149,56 +149,46 @@ KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int
     }
 }
 
-/// The same for eight query blocks at once, dim 128: the keys are read once for all of them. Block (8 query blocks, head) of 8
-/// warps, of which each then takes one query block; shared memory: 8 x `key_blocks` keys of 8 bytes.
+/// c `[8, 8]` += a `[8, 4]` b `[4, 8]` in double precision: lane l has a[l / 4][l % 4], b[l % 4][l / 4] and c[l / 4][2 (l % 4)] and
+/// the next.
+DEVICE void multiply_f64(double (&c)[2], double a, double b) {
+    asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
+                 : "+d"(c[0]), "+d"(c[1])
+                 : "d"(a), "d"(b));
+}
+/// `choose_blocks` for eight query blocks at once, dim 128: the keys are read once for all of them. Block (8 query blocks, head) of
+/// 8 warps, of which each then takes one query block; shared memory: 8 x `key_blocks` keys of 8 bytes.
 extern "C" __global__ void __launch_bounds__(256, 2)
     choose_blocks_wide(const double *queries, const double *keys, int *chosen, int query_blocks, int key_blocks, int selected) {
     extern __shared__ __align__(16) double choice_memory[];
     u64 *order = (u64 *)choice_memory;
     __shared__ int bins[8][256];
     const int head = blockIdx.y, first = blockIdx.x * 8, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    double q[8][4];
+    // A thread's channels are 8 c + 2 (lane % 4) and the next: any order will do, if it is the same for both.
+    double2 q[16];
+    const double2 *own = (const double2 *)(queries + ((i64)head * query_blocks + min(first + lane / 4, query_blocks - 1)) * 128);
 #pragma unroll
-    for (int i = 0; i < 8; i++)
+    for (int c = 0; c < 16; c++) q[c] = own[4 * c + lane % 4];
+    for (int b0 = warp * 8; b0 < key_blocks; b0 += 64) {
+        const double2 *k = (const double2 *)(keys + ((i64)head * key_blocks + min(b0 + lane / 4, key_blocks - 1)) * 128) + lane % 4;
+        double even[2] = {}, odd[2] = {};
 #pragma unroll
-        for (int c = 0; c < 4; c++)
-            q[i][c] = queries[((i64)head * query_blocks + min(first + i, query_blocks - 1)) * 128 + c * 32 + lane];
-    double next[4];
-    const double *own = keys + (i64)head * key_blocks * 128 + lane;
-    if (warp < key_blocks) {
+        for (int half = 0; half < 2; half++) {
+            double2 part[8];
 #pragma unroll
-        for (int c = 0; c < 4; c++) next[c] = own[(i64)warp * 128 + c * 32];
-    }
-    for (int b = warp; b < key_blocks; b += 8) {
-        double k[4], dot[8];
+            for (int c = 0; c < 8; c++) part[c] = k[4 * (8 * half + c)];
 #pragma unroll
-        for (int c = 0; c < 4; c++) k[c] = next[c];
-        if (b + 8 < key_blocks) {
-#pragma unroll
-            for (int c = 0; c < 4; c++) next[c] = own[(i64)(b + 8) * 128 + c * 32];
-        }
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            dot[i] = 0;
-#pragma unroll
-            for (int c = 0; c < 4; c++) dot[i] += q[i][c] * k[c];
-        }
-        // Of eight sums over the warp each lane ends with one: in halves, then in quarters, then in eighths.
-#pragma unroll
-        for (int n = 16, left = 4; left > 0; n /= 2, left /= 2) {
-            const bool upper = lane & n;
-#pragma unroll
-            for (int i = 0; i < left; i++) {
-                const double other = __shfl_xor_sync(0xFFFFFFFFu, upper ? dot[i] : dot[i + left], n);
-                dot[i] = (upper ? dot[i + left] : dot[i]) + other;
+            for (int c = 0; c < 8; c++) {
+                multiply_f64(even, q[8 * half + c].x, part[c].x);
+                multiply_f64(odd, q[8 * half + c].y, part[c].y);
             }
         }
-        dot[0] += __shfl_xor_sync(0xFFFFFFFFu, dot[0], 2);
-        dot[0] += __shfl_xor_sync(0xFFFFFFFFu, dot[0], 1);
-        if (lane % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int b = b0 + lane % 4 * 2 + i;
             // Unsigned integers in the order of the numbers; -0 as 0.
-            const u64 bits = (u64)__double_as_longlong(dot[0] + 0.0);
-            order[lane / 4 * key_blocks + b] = bits >> 63 ? ~bits : bits | 1ull << 63;
+            const u64 bits = (u64)__double_as_longlong(even[i] + odd[i] + 0.0);
+            if (b < key_blocks) order[lane / 4 * key_blocks + b] = bits >> 63 ? ~bits : bits | 1ull << 63;
         }
     }
     __syncthreads();

@@ -21,13 +21,37 @@ static_assert(sizeof(Turns) == 704, "the launcher says so, too");
 
 constexpr float LOG2E = 1.4426950408889634f, LOWEST = -1e30f;
 
+DEVICE void store_box(const TensorMap &map, u32 from, int column, int head, int token) {
+    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];"
+                 ::"l"(&map), "r"(column), "r"(head), "r"(token), "r"(from)
+                 : "memory");
+}
+/// Until shared memory has been read.
+DEVICE void wait_stores() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+/// The compiler computes these values here, not after what follows.
+DEVICE void settle(float (&c)[16][4]) {
+#pragma unroll
+    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+f", i)::"memory");
+}
+/// c `[64, 128]` = (FRESH) or += a `[64, 16]` b `[128, 16]`^T, laid out as `multiply_group`'s.
+template <bool FRESH> DEVICE void multiply_scores(float (&c)[16][4], u64 a, u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        NAMES_64 "}, %64, %65, %66, 1, 1, 0, 0;"
+        : SUMS_64("+f")
+        : "l"(a), "l"(b), "n"(FRESH ? 0 : 1));
+}
+
 // MARK: The kernel
 
 enum { TILE = 128 * 256, STAGES = 2, TURNS_BYTES = 1024 + 2 * TILE + 2 * STAGES * TILE + 128 };
 
 /// 384 threads: one group of four warps copies, two multiply. Each block takes every `gridDim.x`-th of all (head, 128 queries).
 /// Shared memory: TURNS_BYTES.
-template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BRANCH = false> DEVICE void attend_in_turns(const Turns &p) {
+template <bool BIASED, bool BRANCH> DEVICE void attend_in_turns(const Turns &p) {
     extern __shared__ __align__(1024) u8 turns_memory[];
     const u32 raw = shared_address(turns_memory), q_base = raw + ((1024 - (raw & 1023)) & 1023);
     const u32 k_base = q_base + 2 * TILE, v_base = k_base + STAGES * TILE, barriers = v_base + STAGES * TILE;
@@ -99,7 +123,7 @@ template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BR
     }
     more_registers<240>();
     const int own = group - 1;
-    if (ALTERNATES && own == 0) named_arrive(1, 256);
+    if (own == 0) named_arrive(1, 256);
     float o[16][4], top[2], sum[2], change[2];
     u32 a[8][4];
     // Scores to their exponentials; of the sums so far `change` is left.
@@ -129,8 +153,7 @@ template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BR
             for (int j = 0; j < 16; j++) most = fmaxf(most, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
             most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 1));
             most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 2)) * scale;
-            // Any shift gives the same shares; a greater one is taken only where exponentials would grow beyond 256.
-            most = LAZY ? (most > top[r] + 8 ? most : top[r]) : fmaxf(most, top[r]);
+            most = fmaxf(most, top[r]);
             change[r] = exp2_fast(top[r] - most);
             top[r] = most;
             sum[r] *= change[r];
@@ -201,30 +224,26 @@ template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BR
             const int next = at + 1;
             float s[16][4];
             barrier_wait(k_full + next % STAGES * 8, next / STAGES & 1);
-            if (ALTERNATES) named_sync(1 + own, 256);
+            named_sync(1 + own, 256);
             scores(s, next % STAGES);
             barrier_wait(v_full + v_at % STAGES * 8, v_at / STAGES & 1);
             values(v_at % STAGES);
-            if (ALTERNATES) named_arrive(2 - own, 256);
+            named_arrive(2 - own, 256);
             wait_products<1>();
             settle(s);
             release(k_free + next % STAGES * 8);
             exponentials(s, BIASED ? (chosen ? chosen[2 * t - 2] : 2 * t - 2) : 0,
                          BIASED ? (chosen ? chosen[2 * t - 1] : 2 * t - 1) : 0, 128);
-            if (OVERLAPS) {
-                settle(s);
-                // Long there: a branch, so that the next wait is not taken before the exponentials.
-                barrier_wait(v_full + v_at % STAGES * 8, v_at / STAGES & 1);
-            }
+            // Long there: a branch, so that the next wait is not taken before the exponentials.
+            settle(s);
+            barrier_wait(v_full + v_at % STAGES * 8, v_at / STAGES & 1);
             wait_products<0>();
             release(v_free + v_at++ % STAGES * 8);
             settle(o);
-            if (!LAZY || __any_sync(0xFFFFFFFFu, change[0] != 1 || change[1] != 1)) {
 #pragma unroll
-                for (int i = 0; i < 16; i++)
+            for (int i = 0; i < 16; i++)
 #pragma unroll
-                    for (int v = 0; v < 4; v++) o[i][v] *= change[v / 2];
-            }
+                for (int v = 0; v < 4; v++) o[i][v] *= change[v / 2];
             pack(s);
             at = next;
         }
@@ -290,9 +309,11 @@ template <bool BIASED, bool ALTERNATES, bool LAZY, bool OVERLAPS = true, bool BR
         }
     }
 }
-#define TURNS(NAME, ...) \
-    extern "C" __global__ void __launch_bounds__(384, 1) NAME(const __grid_constant__ Turns p) { attend_in_turns<__VA_ARGS__>(p); }
-TURNS(turns_attention, false, true, false)
-TURNS(turns_attention_bias, true, true, false)
-TURNS(turns_attention_branch, false, true, false, true, true)
+#define TURNS(NAME, BIASED, BRANCH)                                                                                    \
+    extern "C" __global__ void __launch_bounds__(384, 1) NAME(const __grid_constant__ Turns p) {                       \
+        attend_in_turns<BIASED, BRANCH>(p);                                                                            \
+    }
+TURNS(turns_attention, false, false)
+TURNS(turns_attention_bias, true, false)
+TURNS(turns_attention_branch, false, true)
 #endif
