@@ -1,12 +1,13 @@
 # Two commands do all the set-up: `make demo` and `make test`. The others are their parts.
 SWIFT ?= swift
 
-.PHONY: help demo test test-faults build release packages test-packages lint format clean
+.PHONY: help demo table test test-faults build release packages test-packages lint format clean
 
 help:
 	@echo "make demo     install what is missing, build, make two videos with the embedded model"
 	@echo "make test     install what is missing, build, run the whole test suite"
 	@echo "make test-faults  kills and failing calls on purpose, in full (several hours)"
+	@echo "make table    films of the embedded model by the hundred, judged (Python with torch; hours on a processor)"
 	@echo "make release  build the release binaries (.build/release/dropreel)"
 	@echo "make lint     check the formatting;  make format  applies it"
 
@@ -25,6 +26,9 @@ release: packages
 
 demo: release
 	@scripts/demo.sh
+
+table: release
+	@Training/table.sh
 
 test: test-packages
 	@scripts/test.sh

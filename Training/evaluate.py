@@ -10,6 +10,7 @@ Writes OUT/table.md, OUT/results.json and contact sheets OUT/t2v.jpg and OUT/i2v
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 from pathlib import Path
 import signal
@@ -160,10 +161,13 @@ class Evaluation:
                 self.write()
                 written = time.time()
         if self.bench:
-            print(self.write(last=not self.stopped))
+            print(self.write(last=not self.stopped), flush=True)
+        if self.stopped:  # at once: films and verdicts under way are made again; the engine's processes end with their films
+            for judge in multiprocessing.active_children():
+                judge.kill()
+            os._exit(0)
+        if self.bench:
             self.bench.close()
-        if self.stopped:
-            os._exit(0)  # the engine's processes end with their films
 
     def results(self):
         out = []

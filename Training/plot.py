@@ -31,16 +31,16 @@ def smooth(values, share=.05):
 
 
 def main(args):
-    figure, axes = plt.subplots(2, 5, figsize=(17, 5.6))
-    for axis, (title, name, fields, logarithmic) in zip(axes.flat, PANELS):
-        path = args.work / f'logs/{name}.csv'
-        if path.exists():
-            rows = list(csv.DictReader(open(path)))
-            for field in fields:
-                values = [(float(r['step']) / 1000, float(r[field])) for r in rows if r.get(field)]
-                if values:
-                    axis.plot([s for s, _ in values], smooth([v for _, v in values]), label=field, lw=1)
-            axis.legend(fontsize=6)
+    there = [panel for panel in PANELS if (args.work / f'logs/{panel[1]}.csv').exists()]
+    down, across = (2, 5) if len(there) > 5 else (1, max(1, len(there)))
+    figure, axes = plt.subplots(down, across, figsize=(3.4 * across, 2.8 * down), squeeze=False)
+    for axis, (title, name, fields, logarithmic) in zip(axes.flat, there):
+        rows = list(csv.DictReader(open(args.work / f'logs/{name}.csv')))
+        for field in fields:
+            values = [(float(r['step']) / 1000, float(r[field])) for r in rows if r.get(field)]
+            if values:
+                axis.plot([s for s, _ in values], smooth([v for _, v in values]), label=field, lw=1)
+        axis.legend(fontsize=6)
         if logarithmic:
             axis.set_yscale('log')
         axis.set_title(title, fontsize=9)

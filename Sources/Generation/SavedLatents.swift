@@ -43,15 +43,22 @@ public struct SavedLatents: Sendable {
         else { throw refuse("latents of another shape than was asked for") }
         request = kept.request
         latents = tensor.floats()
+        guard file.metadata[Self.digestKey] == Self.digest(latents) else {
+            throw refuse("latents that were not written whole")
+        }
         guard latents.allSatisfy(\.isFinite) else { throw refuse("latents that are not numbers") }
-        notes = file.metadata.filter { $0.key != Self.requestKey && $0.key != Self.identityKey }
+        notes = file.metadata.filter { ![Self.requestKey, Self.identityKey, Self.digestKey].contains($0.key) }
         self.identity = identity
     }
 
     private static let requestKey = "dropreel.request"
     private static let identityKey = "dropreel.identity"
+    private static let digestKey = "dropreel.sha256"
 
-    /// Whole or not at all; a host that stops may lose it, which costs the steps again.
+    private static func digest(_ latents: [Float]) -> String { latents.withUnsafeBytes { Digest.of($0) } }
+
+    /// Nothing waits for the disk: a host that stops may lose the file or parts of it, which its digest tells and which
+    /// costs the steps again.
     /// - Throws: `CheckpointError`.
     static func write(
         _ latents: [Float], of request: GenerationRequest, _ geometry: LatentGeometry, identity: String,
@@ -60,6 +67,7 @@ public struct SavedLatents: Sendable {
         var metadata = place.notes
         metadata[requestKey] = String(decoding: try JSONEncoder().encode(KeptRequest(request)), as: UTF8.self)
         metadata[identityKey] = identity
+        metadata[digestKey] = digest(latents)
         let shape = [LatentGeometry.channels, geometry.latentFrames, geometry.latentHeight, geometry.latentWidth]
         try SafetensorsWriter.write(
             [HostTensor(name: "latents", shape: shape, values: latents)], metadata: metadata, to: place.url.path,

@@ -114,6 +114,8 @@ struct GenerationTests {
         }
         try refused(bytes.dropLast(4))
         try refused(Data(repeating: 0xFF, count: 4).withUnsafeBytes { bytes.dropLast(4) + $0 })
+        // What a host that stopped may leave: the right length, and zeros where the disk had not been written.
+        try refused(bytes.dropLast(64) + Data(count: 64))
         try refused(Data(String(decoding: bytes, as: UTF8.self).replacing("latents\"", with: "latentz\"").utf8))
         try FileManager.default.removeItem(at: place.url)
         #expect(throws: GenerationError.self) { try SavedLatents(path: place.url.path) }

@@ -107,7 +107,8 @@ struct BenchCommand: ParsableCommand {
             made.map { MemoryBenchmark.Case(kind: $0.kind, resolution: $0.resolution, limit: limit.value) }
         }
         let benchmark = MemoryBenchmark(device: device, steps: steps, frames: frames, films: max(1, repetitions))
-        let rows = try benchmark.run(cases, quantizes: quantized, log: { Console.error($0) }) { Console.error($0.text) }
+        let rows = try benchmark.run(
+            cases, quantizes: quantized, log: { Console.error($0) }, report: { Console.error($0.text) })
         guard json else { return Console.print(rows.map(\.text).joined(separator: "\n")) }
         try Console.printJSON(rows)
     }
