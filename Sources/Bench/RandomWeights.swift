@@ -6,13 +6,15 @@ import Tensors
 ///
 /// Tensors of one deviation share one piece of memory, so that a model of billions of parameters needs a few hundred
 /// megabytes; a backend copies what it is given and cannot tell.
-final class RandomWeights {
+public final class RandomWeights {
     private var pieces: [WeightDistribution: HostTensor] = [:]
     /// Values that are really drawn; larger tensors (tables that are only looked up) are zero beyond.
     private static let drawn = 160 << 20
 
+    public init() {}
+
     /// All tensors of a layout, by name.
-    func tensors(_ entries: [SafetensorsWriter.Entry]) -> [String: HostTensor] {
+    public func tensors(_ entries: [SafetensorsWriter.Entry]) -> [String: HostTensor] {
         var most: [WeightDistribution: Int] = [:]
         for entry in entries {
             let key = WeightDistribution(of: entry)

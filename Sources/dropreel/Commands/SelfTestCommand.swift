@@ -1,8 +1,11 @@
 import ArgumentParser
+import Bench
+import CPUBackend
 import CUDABackend
 import Foundation
 import OperationChecks
 import Rules
+import Sampling
 import SelfTest
 import Tensors
 
@@ -13,7 +16,8 @@ struct SelfTestCommand: ParsableCommand {
         discussion: """
             DIR holds one folder for each kind of case (dit, vae, sampler, ...), each with a cases.json. One line for \
             each case, then "N passed, N failed". A kind or case that is not known fails. --operations compares every \
-            operation of the backend with naive arithmetic in double precision.
+            operation of the backend with naive arithmetic in double precision. --full-size compares every block of a \
+            network of a published model's size, of random weights, with the CPU's float32.
             """)
 
     @Option(help: "Folder of reference cases; the project's own is Tests/Golden.")
@@ -24,6 +28,21 @@ struct SelfTestCommand: ParsableCommand {
 
     @Option(help: "With --operations: only those whose name begins so (memory, linear, attention, ...).")
     var only = ""
+
+    @Option(help: "Compare every block of a network of this size: 1.3B or 14B.")
+    var fullSize: NetworkSize?
+
+    enum NetworkSize: String, CaseIterable, ExpressibleByArgument {
+        case t2v13B = "1.3B"
+        case t2v14B = "14B"
+        var blocks: BlockComparison.Size { self == .t2v13B ? .t2v13B : .t2v14B }
+    }
+
+    @Option(help: "With --full-size: blocks of the network; all by default.")
+    var layers: Int?
+
+    @Option(help: "With --full-size: frames of 832 x 480, 4n + 1.")
+    var frames = 9
 
     @Option(help: "cpu or cuda; auto means cpu.")
     var backend: ServiceConfiguration.BackendChoice = .auto
@@ -49,7 +68,11 @@ struct SelfTestCommand: ParsableCommand {
     var quiet = false
 
     func validate() throws {
-        guard reference != nil || operations else { throw ValidationError("name --reference DIR, or --operations") }
+        guard reference != nil || operations || fullSize != nil else {
+            throw ValidationError("name --reference DIR, --operations or --full-size")
+        }
+        if let layers, layers < 1 { throw ValidationError("--layers is at least 1") }
+        if frames < 1 || frames > 161 || frames % 4 != 1 { throw ValidationError("--frames is 4n + 1, at most 161") }
     }
 
     func run() throws {
@@ -71,6 +94,16 @@ struct SelfTestCommand: ParsableCommand {
         if let folder {
             let summary = SelfTest.run(reference: folder, backend: backend) { show($0.description, $0.passed) }
             (passed, failed) = (passed + summary.passed, failed + summary.failed)
+        }
+        if let fullSize {
+            var size = fullSize.blocks
+            size.layerCount = min(layers ?? size.layerCount, size.layerCount)
+            let geometry = try LatentGeometry(frameCount: frames, size: FrameSize(width: 832, height: 480))
+            let judge = CPUBackend(threads: threads > 0 ? threads : nil)
+            let counts = try BlockComparison(size, geometry: geometry).run(
+                backend, against: judge, weights: RandomWeights().tensors
+            ) { show($0.description, $0.passed) }
+            (passed, failed) = (passed + counts.passed, failed + counts.failed)
         }
         Console.print("\(passed) passed, \(failed) failed")
         if failed > 0 || passed == 0 { throw ExitCode.software }
