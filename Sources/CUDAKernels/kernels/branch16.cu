@@ -44,6 +44,16 @@ template <int N> DEVICE void channel_softmaxes(const uint4 (&bits)[N], float (&p
         for (int i = 0; i < 8; i++) phi[n][i] *= total[n];
 }
 
+/// A turn of 64 keys from `t0` on, eight a warp: thread l of it has 8 channels of four of them; zeros from `last` on.
+DEVICE void read_turn(uint4 (&keys)[4], const bf16 *k, i64 stride, int t0, int last) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+        const int t = t0 + warp * 8 + 2 * n + lane / 16;
+        keys[n] = t < last ? *(const uint4 *)(k + t * stride + lane % 16 * 8) : make_uint4(0, 0, 0, 0);
+    }
+}
+
 /// parts as of `branch_state`, dim 128. Block (chunk, head) of 8 warps: each 16 rows of the state, all take turns of 64
 /// tokens; keys and values of the next turn are read during the products of this one. Shared memory: 4 tiles of 64 rows of
 /// 256 bytes.
@@ -56,13 +66,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
     const i64 stride = (i64)heads * 128;
     const u32 base = shared_address(state_memory); // phi of even and odd turns, values of even and odd turns
     uint4 keys[4];
-    auto read = [&](int t0) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            const int t = t0 + warp * 8 + 2 * n + lane / 16;
-            keys[n] = t < last ? *(const uint4 *)(k + t * stride + head * 128 + part16 * 8) : make_uint4(0, 0, 0, 0);
-        }
-    };
+    auto read = [&](int t0) { read_turn(keys, k + head * 128, stride, t0, last); };
     auto copy = [&](int t0, int odd) {
 #pragma unroll
         for (int n = 0; n < 4; n++) {
@@ -156,13 +160,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_hopper(const b
     const u32 raw = shared_address(group_memory), base = raw + ((1024 - (raw & 1023)) & 1023);
     u8 *memory = group_memory + (base - raw); // phi of even and odd turns, values of even and odd turns
     uint4 keys[4];
-    auto read = [&](int t0) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            const int t = t0 + warp * 8 + 2 * n + lane / 16;
-            keys[n] = t < last ? *(const uint4 *)(k + t * stride + head * 128 + part16 * 8) : make_uint4(0, 0, 0, 0);
-        }
-    };
+    auto read = [&](int t0) { read_turn(keys, k + head * 128, stride, t0, last); };
     auto copy = [&](int t0, int odd) {
 #pragma unroll
         for (int n = 0; n < 4; n++) {

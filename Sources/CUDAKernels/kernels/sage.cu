@@ -40,6 +40,18 @@ DEVICE void store_codes(signed char *to, const float (&x)[8]) {
     for (int i = 0; i < 8; i++) words[i / 4] |= ((u32)(int)x[i] & 255) << (i % 4 * 8);
     *(uint2 *)to = make_uint2(words[0], words[1]);
 }
+/// The codes of rows `row`, `row + 16`, ... below `count`, from `start` on and `step` apart in `codes`.
+template <int N, typename C> DEVICE void write_codes(const uint4 (&bits)[N], float turned, C *codes, i64 start, i64 step, int row, int count) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+        if (row + 16 * n < count) {
+            float v[8];
+            unpack8(bits[n], v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[i] = truncf(fmaf(v[i], turned, copysignf(0.5f, v[i])));
+            store_codes(codes + start + n * step, v);
+        }
+}
 template <typename O, int N>
 DEVICE void sage_codes_wide(const bf16 *x, const double *mean, O *codes, float *scale, int tokens, int heads, int block) {
     __shared__ float shared[33];
@@ -69,15 +81,7 @@ DEVICE void sage_codes_wide(const bf16 *x, const double *mean, O *codes, float *
         for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[i]));
     }
     const float own = __fdiv_rn(block_max(most, shared), 127.0f) + 1e-7f, turned = __fdiv_rn(1.0f, own);
-#pragma unroll
-    for (int n = 0; n < N; n++)
-        if (row + 16 * n < count) {
-            float v[8];
-            unpack8(bits[n], v);
-#pragma unroll
-            for (int i = 0; i < 8; i++) v[i] = truncf(fmaf(v[i], turned, copysignf(0.5f, v[i])));
-            store_codes(codes + start + n * step, v);
-        }
+    write_codes(bits, turned, codes, start, step, row, count);
     if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
 }
 KERNEL sage_codes_numbers(const bf16 *x, const double *mean, bf16 *codes, float *scale, int tokens, int heads,
@@ -120,15 +124,7 @@ KERNEL sage_codes_means(const bf16 *x, signed char *codes, float *scale, double 
         for (int r = 0; r < 16; r++) total += parts[r][threadIdx.x];
         means[((i64)head * gridDim.x + blockIdx.x) * 128 + threadIdx.x] = total / count;
     }
-#pragma unroll
-    for (int n = 0; n < N; n++)
-        if (row + 16 * n < count) {
-            float v[8];
-            unpack8(bits[n], v);
-#pragma unroll
-            for (int i = 0; i < 8; i++) v[i] = truncf(fmaf(v[i], turned, copysignf(0.5f, v[i])));
-            store_codes(codes + start + n * step, v);
-        }
+    write_codes(bits, turned, codes, start, step, row, count);
     if (threadIdx.x == 0) scale[head * gridDim.x + blockIdx.x] = own;
 }
 
