@@ -7,6 +7,7 @@
   python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
   python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
   python chain.py match  --work W --out O --seconds 480 --photos P --state S     distribution matching; a wider decoder, experts with fewer keys
+  python chain.py trial  --work W --out O --seconds 290 --state S     three ways to teach the teacher what it fails at, a GPU each
   python chain.py drill  --work W --out O --seconds 380 --state S     text to video on what it fails at: teacher, then student
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
@@ -82,8 +83,10 @@ def plan(part, photos, count):
         return refine(p, a, b) if part == 'refine' else polish(a[0], b[-1])
     if part == 'match':
         return match(p, a[0], b[-1])
+    if part == 'trial':
+        return trial(list(range(max(1, count))))
     if part == 'drill':
-        return drill(tuple(sorted({*a, *b})))
+        return drill(tuple(range(max(1, count))))
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -153,6 +156,29 @@ def match(p, first, last):
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
 
 
+HARD = ['--hard', '.3', '--over', '.5', '--mixed']
+
+
+def look(name, gpu, begin, end, *more, needs=()):
+    """Judges films of nets; several such jobs share a GPU."""
+    return Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, '--shown', '12', '--batch', '15', *more], (gpu,), begin, end, needs, True)
+
+
+def trial(gpus):
+    """The teacher of before goes on in three ways at once: with the slow changes of a film weighted up, asked where in the world
+    its tokens are, and both. Each is judged on what it fails at, on numbers that no table shows."""
+    jobs, ways = [], {'slow': ['--slow', '3'], 'world': ['--world', '.1'], 'both': ['--slow', '3', '--world', '.1']}
+    for n, (name, more) in enumerate(ways.items()):
+        gpu, net = gpus[n % len(gpus)], f't2v_{name}'
+        jobs.append(Job(net, ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--name', net, '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15',
+                              '--fill', '8', '--flat', '.35', '--spin', '.3', *HARD, *more], (gpu,), 0, .75))
+        told = f'{name}={net},steps=0,guidance=3.5'
+        jobs += [look(f'{name}_pan', gpu, .752, 1., '--count', '30', '--first', '300', '--only', 'camera=pan,place=city|mountains', told, needs=(net,)),
+                 look(f'{name}_spin', gpu, .752, 1., '--count', '30', '--first', '300', '--only', 'action=spin', told, needs=(net,)),
+                 look(f'{name}_shape', gpu, .752, 1., '--count', '30', '--first', '300', f'short={net},steps=0,guidance=3.5,frames=33', f'upright={net},steps=0,guidance=3.5,shape=9:16', needs=(net,))]
+    return jobs, [f'ckpt/t2v_{name}.pt' for name in ways]
+
+
 def drill(gpus):
     """Text to video on what it fails at: the teacher on all GPUs, then the student, which takes up the teacher as it is then."""
     hard = ['--hard', '.3', '--over', '.5', '--mixed', '--mode', 't2v']
@@ -176,6 +202,8 @@ class Chain:
         self.extra = None
         for job in self.jobs:
             job.command += (args.more if job.command[0].startswith(('train_te', 'train_s', 'dis', 'mat')) and job.name != 'text' else [])
+            if args.films and '--count' in job.command:
+                job.command[job.command.index('--count') + 1] = str(args.films)
         if self.count < 2:
             self.queue_up()
 
@@ -318,7 +346,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'drill'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'trial', 'drill'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)
@@ -327,6 +355,7 @@ if __name__ == '__main__':
     p.add_argument('--photos')
     p.add_argument('--gpus', type=int)
     p.add_argument('--extra', help='a script for the last GPU')
+    p.add_argument('--films', type=int, help='of every comparison, to try things out')
     p.add_argument('--more', nargs=argparse.REMAINDER, default=[], help='for all transformer stages')
     arguments = p.parse_args()
     arguments.work, arguments.out = arguments.work.resolve(), arguments.out.resolve()
