@@ -156,6 +156,7 @@ def match(p, first, last):
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
 
 
+TAUGHT = ['--slow', '3', '--world', '.1']
 HARD = ['--hard', '.3', '--over', '.5', '--mixed']
 
 
@@ -180,15 +181,21 @@ def trial(gpus):
 
 
 def drill(gpus):
-    """Text to video on what it fails at: the teacher on all GPUs, then the student, which takes up the teacher as it is then."""
-    hard = ['--hard', '.3', '--over', '.5', '--mixed', '--mode', 't2v']
-    cases = ['--rows', 'spin:action=spin', 'pan:camera=pan,place=city|mountains']
-    look = lambda name, gpu, net: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, net, *cases], (gpu,), .88, 1., ('t2v_match',), True)
+    """Text to video on what it fails at, every GPU apart: the teacher, then the student, which starts (and is compiled) while the
+    teacher ends and takes it up as it is then."""
+    first, middle, last, over = gpus[0], gpus[len(gpus) // 2], gpus[-1], ['camera=pan,place=city|mountains']
+    cases = ['--rows', 'spin:action=spin', f'pan:{over[0]}', 'pans:camera=pan']
+    lost = lambda name, gpu, only, *nets: look(name, gpu, .865, 1., '--count', '30', '--first', '300', '--only', only, *nets, needs=('t2v_match',))
+    few, many = 't2v_match,topk=.1', 't2v,steps=0,guidance=3.5'
     return [
-        Job('t2v', ['train_teacher.py', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--spin', '.35', *hard], gpus, 0, .44),
-        Job('t2v_match', ['match.py', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '6e-4',
-                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--keep', '4', *hard], gpus, .44, .88, ('t2v',)),
-        look('tenth', gpus[0], 'tenth=t2v_match,topk=.1'), look('teacher', gpus[-1], 'teacher=t2v,steps=0,guidance=3.5'),
+        Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--fill', '8', '--flat', '.35',
+                    '--spin', '.3', '--apart', '25', *HARD, *TAUGHT], gpus, 0, .39, (), True),
+        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--follow', 't2v', '--layers', '9', '--guidance', '4', '--spin', '.25', '--rate', '6e-4',
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '70', '--fill', '7', '--flat', '.35', '--keep', '4', '--apart', '20', *HARD], gpus, .32, .865, (), True),
+        look('tenth', first, .865, 1., '--count', '100', f'tenth={few}', f'dense=t2v_match', *cases, needs=('t2v_match',)),
+        look('teacher', last, .865, 1., '--count', '100', f'teacher={many}', *cases, needs=('t2v_match',)),
+        lost('spin', middle, 'action=spin', f'student={few}', f'teacher={many}'), lost('pan', middle, over[0], f'student={few}', f'teacher={many}'),
+        lost('shape', middle, '', f'short={few},frames=33', f'upright={few},shape=9:16', f'two={few},steps=2', f'one={few},steps=1'),
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt']
 
 
@@ -224,7 +231,7 @@ class Chain:
 
     def launch(self, job):
         job.deadline = self.start + job.end * self.args.seconds
-        until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
+        until = ['--work', str(self.args.work), '--until', f'{job.deadline - 5:.1f}']
         until = until[:2] if job.command[0] in ('sample.py', 'measure.py', 'compare.py') else until[2:] if job.command[0] == 'train_judge.py' else until
         judge = self.args.work / 'judge' if (self.args.work / 'judge/film.safetensors').exists() else HERE / 'judge/weights'
         command = [str(judge) if c == '{work}/judge' and job.command[0] == 'compare.py' else c.format(work=self.args.work) for c in job.command]

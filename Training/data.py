@@ -38,7 +38,7 @@ BUCKETS = (Bucket(144, 256, 21, .58), Bucket(256, 144, 21, .06), Bucket(160, 224
            Bucket(192, 192, 21, .06), Bucket(144, 256, 9, .07), Bucket(144, 256, 13, .03), Bucket(144, 256, 31, .04),
            Bucket(144, 256, 41, .03), Bucket(256, 144, 9, .02), Bucket(192, 192, 9, .02))
 #: The same, with more of what few keys are hard on: upright and short films.
-MIXED = tuple(Bucket(b.height, b.width, b.latents, share) for b, share in zip(BUCKETS, (.40, .11, .06, .09, .07, .12, .03, .04, .03, .03, .02)))
+MIXED = tuple(Bucket(b.height, b.width, b.latents, share) for b, share in zip(BUCKETS, (.36, .12, .06, .09, .07, .16, .03, .03, .03, .03, .02)))
 TINY = (Bucket(32, 64, 3, .7), Bucket(48, 32, 5, .3))
 
 _tokenizer = None

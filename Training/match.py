@@ -130,7 +130,7 @@ class Game:
 
 
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     generator = torch.Generator(group.device).manual_seed(args.seed * 100 + group.rank)
     ckpt = args.work / 'ckpt'
@@ -209,6 +209,7 @@ def main(args):
             norm = optimiser.step(rate(progress, step - begun['step'], args.warmup, args.flat))
             ema.update()
             step += 1
+            group.meet(step, student, fake, critic, ema.net)
         recent = ([[f.detach(), z, rows, length, y, stress] for f in (film, *way)] + recent)[:args.recent]
         for k in range(args.fakes):
             item = recent[0 if k == 0 else int(bank.common.integers(len(recent)))]
@@ -227,6 +228,7 @@ def main(args):
             sums.zero_(), counts.zero_()
         if step % (2 * args.every) == 0 and group.main:
             keep()
+    group.meet(0, ema.net)
     if group.main:
         keep()
     bank.close()

@@ -74,7 +74,7 @@ def slow(error, count):
 
 
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     generator = torch.Generator(group.device).manual_seed(args.seed * 100 + group.rank)
     vae = train_vae.load(args.work, group.device)
@@ -150,6 +150,7 @@ def main(args):
             sums += torch.cat([bands @ error, where[None], yonder[None]])
             counts += torch.cat([bands.sum(1), torch.ones(2, device=group.device)])
         step, seen = step + 1, seen + n * group.size
+        group.meet(step, net, probe, reader, ema.net, ema_text.net)
         bank.refresh(args.refresh)
         if step % args.every == 0 and group.main:
             log(step, int(clock.spent), *(sums / counts.clamp(min=1)).tolist(), norm.item(), seen)
@@ -157,6 +158,7 @@ def main(args):
         if clock.spent - saved > args.save and group.main:
             saved = clock.spent
             keep(args, net, reader, probe, ema, ema_text, step, clock, path)
+    group.meet(0, ema.net, ema_text.net)
     if group.main:
         keep(args, net, reader, probe, ema, ema_text, step, clock, path)
     print(f'{bank.made} clips drawn by this process', flush=True)
@@ -210,6 +212,7 @@ def options():
     p.add_argument('--save', type=float, default=40, help='seconds between savings')
     p.add_argument('--chunk', type=int, default=32)
     p.add_argument('--workers', type=int, default=4)
+    p.add_argument('--apart', type=int, default=0, help='several processes: average weights after so many steps, not gradients at each')
     p.add_argument('--compile', type=int, default=1)
     p.add_argument('--tiny', action='store_true')
     return p
