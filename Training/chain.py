@@ -86,7 +86,7 @@ def plan(part, photos, count):
     if part == 'trial':
         return trial(list(range(max(1, count))))
     if part == 'drill':
-        return drill(tuple(range(max(1, count))))
+        return drill(p, tuple(range(max(1, count))))
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -156,7 +156,7 @@ def match(p, first, last):
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
 
 
-TAUGHT = ['--slow', '3', '--world', '.1']
+TAUGHT = ['--world', '.1']
 HARD = ['--hard', '.3', '--over', '.5', '--mixed']
 
 
@@ -180,23 +180,24 @@ def trial(gpus):
     return jobs, [f'ckpt/t2v_{name}.pt' for name in ways]
 
 
-def drill(gpus):
+def drill(p, gpus):
     """Text to video on what it fails at, every GPU apart: the teacher, then the student, which starts (and is compiled) while the
-    teacher ends and takes it up as it is then."""
+    teacher ends and takes it up as it is then; before, the decoder on what a film's first frame is."""
     first, middle, last, over = gpus[0], gpus[len(gpus) // 2], gpus[-1], ['camera=pan,place=city|mountains']
     cases = ['--rows', 'spin:action=spin', f'pan:{over[0]}', 'pans:camera=pan']
-    lost = lambda name, gpu, only, *nets: look(name, gpu, .865, 1., '--count', '30', '--first', '300', '--only', only, *nets, needs=('t2v_match',))
+    lost = lambda name, gpu, only, *nets: look(name, gpu, .90, 1., '--count', '30', '--first', '300', '--only', only, *nets, needs=('t2v_match',))
     few, many = 't2v_match,topk=.1', 't2v,steps=0,guidance=3.5'
     return [
         Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--fill', '8', '--flat', '.35',
-                    '--spin', '.3', '--apart', '25', *HARD, *TAUGHT], gpus, 0, .39, (), True),
+                    '--spin', '.3', '--apart', '10', '--save', '20', *HARD, *TAUGHT], gpus, 0, .36, (), True),
         Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--follow', 't2v', '--layers', '9', '--guidance', '4', '--spin', '.25', '--rate', '6e-4',
-                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '70', '--fill', '7', '--flat', '.35', '--keep', '4', '--apart', '20', *HARD], gpus, .32, .865, (), True),
-        look('tenth', first, .865, 1., '--count', '100', f'tenth={few}', f'dense=t2v_match', *cases, needs=('t2v_match',)),
-        look('teacher', last, .865, 1., '--count', '100', f'teacher={many}', *cases, needs=('t2v_match',)),
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '70', '--fill', '7', '--flat', '.35', '--keep', '4', '--apart', '10', '--world', '.1', *HARD], gpus, .29, .90, (), True),
+        look('tenth', first, .90, 1., '--count', '100', f'tenth={few}', f'dense=t2v_match', *cases, needs=('t2v_match',)),
+        look('teacher', last, .90, 1., '--count', '100', f'teacher={many}', *cases, needs=('t2v_match',)),
         lost('spin', middle, 'action=spin', f'student={few}', f'teacher={many}'), lost('pan', middle, over[0], f'student={few}', f'teacher={many}'),
         lost('shape', middle, '', f'short={few},frames=33', f'upright={few},shape=9:16', f'two={few},steps=2', f'one={few},steps=1'),
-    ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt']
+        *([Job('vae_video', ['train_vae.py', 'video', '--go_on', '--first', '1', '--squares', '.8', '--rate', '1.5e-3', '--noise', '.03', '--every', '50', *p], (last,), 0, .16, (), True)] if p else []),
+    ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt', 'ckpt/vae.pt']
 
 
 class Chain:
@@ -266,7 +267,7 @@ class Chain:
             self.say('done', job.name)
         elif any(c not in (0, None) for c in codes):
             self.stop(job, 'failed')
-        elif time.time() > job.deadline + 3:
+        elif time.time() > job.deadline + 6:
             self.stop(job, 'late')
 
     def ready(self, job):

@@ -46,10 +46,11 @@ def places(picked, b, device):
 
 #: Depths of layers of the world, and lengths in its units, that a token is asked its place by.
 DEPTHS, LENGTHS = (.2, .42, .7, 1.), (192., 96., 48., 24.)
+ASKED = len(DEPTHS) * (2 + 2 * len(LENGTHS))
 
 
 def world_places(moves, b, device):
-    """[B,tokens,DEPTHS * (2 + 2 * LENGTHS)]: where in the world, not in the frame, the layers are that a token shows; across
+    """[B,tokens,ASKED]: where in the world, not in the frame, the layers are that a token shows; across
     also as angles of waves of these lengths, which tell a window from the next. moves [B,T,3]: pan, tilt, zoom."""
     unit = min(b.height, b.width) / 144
     middles = lambda n: (torch.arange(n // 16, device=device) * 16 + 8 - n / 2) / unit
@@ -85,7 +86,7 @@ def main(args):
     else:
         net = nets.build(args.mode, **dict(nets.SIZE, layers=args.layers))
     reader = nets.load_text(args.work)
-    probe = nn.Linear(net.patch_embedding.out_features, 3 + (len(DEPTHS) * (2 + 2 * len(LENGTHS)) if args.world else 0))
+    probe = nn.Linear(net.patch_embedding.out_features, 3 + (ASKED if args.world else 0))
     step, spent = (state['step'], state['spent']) if state else (0, 0.)
     if state:
         net.load_state_dict(state['net']), reader.load_state_dict(state['text']), probe.load_state_dict(state['probe'])
@@ -127,7 +128,7 @@ def main(args):
             x = torch.cat([x, bank.conditioning(first, picked)], 1)
         inner = []
         with group.autocast():
-            v = net(x, t * 1000, rows, length, picked, probe=inner, probed=(1, 2) if args.world else (1,)).float()
+            v = net(x, t * 1000, rows, length, picked, probe=inner, probed=(1, nets.third(net)) if args.world else (1,)).float()
         away = (v - (noise - z)) * (weight * stress).sqrt()
         error = away.square().mean((1, 2, 3, 4))
         where = (probe(inner[0].float())[..., :3] - places(picked, b, group.device)).square().mean()
@@ -200,7 +201,7 @@ def options():
     p.add_argument('--freeze_text', action='store_true')
     p.add_argument('--blank', type=float, default=.1, help='share of samples without a caption')
     p.add_argument('--place', type=float, default=.1, help='weight of the position probe')
-    p.add_argument('--world', type=float, default=0., help='weight of a probe behind the third block that asks a token where in the world its layers are')
+    p.add_argument('--world', type=float, default=0., help='weight of a probe a third of the way through the blocks that asks a token where in the world its layers are')
     p.add_argument('--slow', type=float, default=0., help='additional weight of the slowest changes in time in the loss')
     p.add_argument('--modes', type=int, default=4, help='how many modes of time that is')
     p.add_argument('--rate', type=float, default=2.5e-3)
