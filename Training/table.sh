@@ -20,6 +20,7 @@ cd "$here"
 variants="language=zh@100 steps=2@100 steps=1@100 attention=original@100 sla_topk=0.5@100 seed=1@24 quant_linear=true@24
     aspect_ratio=9:16@50 aspect_ratio=3:4@50 aspect_ratio=1:1@50 aspect_ratio=4:3@50 frames=33@50 frames=161@30
     i2v:sla_topk=0.1@25 i2v:picture=192x192@12 i2v:picture=144x256@12"
+[ "${VARIANTS_ON:-cpu}" = cpu ] || variants="backend=$VARIANTS_ON@100 $variants"
 [ -z "${FEW:-}" ] || variants=$(sed -E 's/@[0-9]+/@1/g' <<< "$variants")
 exec "$python" evaluate.py --dropreel "$dropreel" --out "$out" --count "${COUNT:-300}" --images "${IMAGES:-50}" ${PHOTOS:+--photos "$PHOTOS"} \
     ${MODELS:+--models "$MODELS"} --processes "${PROCESSES:-1}" --threads "${THREADS:-2}" --variants_on "${VARIANTS_ON:-cpu}" --devices ${DEVICES:-0} \
