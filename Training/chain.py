@@ -8,7 +8,6 @@
   python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
   python chain.py match  --work W --out O --seconds 480 --photos P --state S     distribution matching; a wider decoder, experts with fewer keys
   python chain.py trial  --work W --out O --seconds 290 --state S     three ways to teach the teacher what it fails at, a GPU each
-  python chain.py student --work W --out O --seconds 240 --state S    the student alone, beside the teacher as it is
   python chain.py drill  --work W --out O --seconds 380 --state S     text to video on what it fails at: teacher, then student
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
@@ -86,8 +85,6 @@ def plan(part, photos, count):
         return match(p, a[0], b[-1])
     if part == 'trial':
         return trial(list(range(max(1, count))))
-    if part == 'student':
-        return student(tuple(range(max(1, count))))
     if part == 'drill':
         return drill(p, tuple(range(max(1, count))))
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
@@ -181,18 +178,6 @@ def trial(gpus):
                  look(f'{name}_spin', gpu, .752, 1., '--count', '30', '--first', '300', '--only', 'action=spin', told, needs=(net,)),
                  look(f'{name}_shape', gpu, .752, 1., '--count', '30', '--first', '300', f'short={net},steps=0,guidance=3.5,frames=33', f'upright={net},steps=0,guidance=3.5,shape=9:16', needs=(net,))]
     return jobs, [f'ckpt/t2v_{name}.pt' for name in ways]
-
-
-def student(gpus):
-    """The student goes on (t2v_few is the one of before), with more of the teacher's own films and of what is decided early."""
-    return [
-        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '9e-4', '--fake_rate', '1.2e-3',
-                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '40', '--fill', '6', '--flat', '.3', '--keep', '2', '--kept', '.8', '--high', '.3', '--apart', '10',
-                          '--world', '.1', *HARD], gpus, 0, .88),
-        look('tenth', gpus[0], .88, 1., '--count', '100', 'tenth=t2v_match,topk=.1', '--rows', 'spin:action=spin', 'pans:camera=pan', needs=('t2v_match',)),
-        look('pan', gpus[-1], .88, 1., '--count', '30', '--first', '300', '--only', 'camera=pan,place=city|mountains', 'student=t2v_match,topk=.1', needs=('t2v_match',)),
-        look('spin', gpus[-1], .88, 1., '--count', '30', '--first', '300', '--only', 'action=spin', 'student=t2v_match,topk=.1', needs=('t2v_match',)),
-    ], ['ckpt/t2v_match.pt']
 
 
 def drill(p, gpus):
@@ -369,7 +354,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'trial', 'drill', 'student'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'trial', 'drill'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)

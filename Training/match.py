@@ -89,9 +89,6 @@ class Game:
         """On the student's film, and figures to log: sizes of both parts, what the critic says."""
         film = film.detach().requires_grad_()
         t = flow.times(len(film), generator, sigma=self.sigma)
-        if self.args.high:  # where the camera's move is decided: below, a noised film tells its own
-            early = flow.times(len(film), generator, low=.85, sigma=self.sigma)
-            t = torch.where(torch.rand(len(film), generator=generator, device=t.device) < self.args.high, early, t)
         at = t.view(-1, 1, 1, 1, 1)
         x = (1 - at) * film + at * torch.randn_like(film)
         with torch.no_grad():
@@ -262,7 +259,6 @@ def options():
     p.add_argument('--recent', type=int, default=12, help='batches of films that the fake net goes on seeing')
     p.add_argument('--critic', type=float, default=.4, help="size of the critic's gradient beside the other (0: none)")
     p.add_argument('--mismatch', type=float, default=.15, help="share of drawn clips that the critic sees with another's caption")
-    p.add_argument('--high', type=float, default=0., help='share of the films that are noised to t above 0.85 before the nets tell what they were')
     p.add_argument('--keep', type=int, default=3, help='every so many steps a pair of distil.py (0: never)')
     p.add_argument('--kept', type=float, default=.2, help='its weight')
     p.add_argument('--shares', type=float, nargs=4, default=(.22, .26, .26, .26), help='of the levels')

@@ -11,11 +11,12 @@ import matplotlib.pyplot as plt
 PANELS = [('VAE: frames, dB', 'vae_image', ['psnr_scene', 'psnr_photo'], False),
           ('VAE: decoder on clips, dB', 'vae_video', ['psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last'], False),
           ('Text encoder: attributes right', 'text', ['token_accuracy', 'pooled_accuracy'], False),
-          ('Teacher, text to video', 't2v', ['high', 'middle', 'low', 'place'], True),
+          ('Teacher, text to video', 't2v', ['high', 'middle', 'low', 'place', 'world'], True),
+          *((f'Trial: {way}', f't2v_{way}', ['high', 'middle', 'low', 'place', 'world'], True) for way in ('slow', 'world', 'both')),
           ('Teacher, image to video', 'i2v', ['high', 'middle', 'low', 'place'], True),
           ('Sparse attention, text to video', 't2v_sla', ['sparse', 'dense'], True),
           ('Distillation, text to video', 't2v_few', ['t988', 't934', 't853', 't609', 'dense'], True),
-          ('Distribution matching', 't2v_match', ['pull', 'fake', 'critic', 'keep', 'good'], False),
+          ('Distribution matching', 't2v_match', ['pull', 'fake', 'critic', 'keep', 'good', 'world'], False),
           ('Distillation, high noise', 'i2v_high_few', ['t995', 't934', 'dense', 'choice'], True),
           ('Distillation, low noise', 'i2v_low_few', ['t853', 't609', 'dense', 'choice'], True)]
 

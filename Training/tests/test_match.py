@@ -51,7 +51,7 @@ def game(expert=None, before=None, critic=.4):
     torch.nn.init.normal_(student.head.head.weight, std=.02)
     teacher, fake = nets.grown(student, 2), nets.build('t2v', **dict(nets.SIZE, layers=2))
     torch.nn.init.normal_(fake.head.head.weight, std=.02)
-    args = argparse.Namespace(mode='t2v', expert=expert, guidance=2., critic=critic, mismatch=.5, high=.3)
+    args = argparse.Namespace(mode='t2v', expert=expert, guidance=2., critic=critic, mismatch=.5)
     return match.Game(args, Group, teacher, student, fake, match.Critic(nets.SIZE['dim'], 2), before)
 
 
