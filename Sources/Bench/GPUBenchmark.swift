@@ -81,6 +81,8 @@ public struct GPUBenchmark {
         case operations, transformer, decoder, encoder
         /// A network of the shipped model's size, whose steps are many short kernels.
         case small
+        /// The installed model's standard films (`ClipBenchmark`).
+        case clip
         case textEncoder = "text-encoder"
         /// Wan2.1-14B at 480p and 720p.
         case large
@@ -105,7 +107,7 @@ public struct GPUBenchmark {
             case .textEncoder: rows += try textEncoder()
             case .large: rows += try large()
             case .experts: rows += try experts()
-            case .swap, .drop: continue  // in processes or with backends of their own
+            case .swap, .drop, .clip: continue  // in processes or with backends of their own
             }
         }
         return Table(

@@ -130,6 +130,16 @@ struct BenchCommand: ParsableCommand {
             backend: backend, repetitions: max(1, repetitions), profile: tell, report: { Console.error($0.text) })
         var table = try benchmark.run(stages)
         table.rows += apart
+        if stages.contains(.clip) {
+            let library = try option.load().library
+            for model in library.models.prefix(1) {
+                for mode in model.modes {
+                    table.rows += try ClipBenchmark(backend: backend).run(
+                        model.standardRequest(mode), library: library, on: backend, films: repetitions, profile: tell
+                    ) { Console.error($0.text) }
+                }
+            }
+        }
         guard json else { return Console.print(table.text) }
         try Console.printJSON(table)
     }
