@@ -32,7 +32,8 @@ extension GPUBenchmark {
                     configuration, tokens: geometry.tokenCount, textRows: 20, attendedShare: 0.1)
             ) {
                 _ = try network.velocity(
-                    latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
+                    latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace,
+                    repeats: true)
             },
             try measure(
                 "the shipped model's size, VAE decode, 81 frames",

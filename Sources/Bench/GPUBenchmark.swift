@@ -149,7 +149,8 @@ public struct GPUBenchmark {
                         upstream: isPlain ? (share < 1 ? 0.369 : 0.63) : nil
                     ) {
                         _ = try network.velocity(
-                            latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
+                            latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace,
+                            repeats: true)
                     })
                 guard share < 1, isPlain != (name == "SageSLA 10 %") else { continue }
                 rows.append(
@@ -160,7 +161,8 @@ public struct GPUBenchmark {
                         var x = latents
                         for timestep: Float in [988, 932, 852, 608] {
                             x = try network.velocity(
-                                latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace)
+                                latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace,
+                                repeats: true)
                         }
                     })
             }

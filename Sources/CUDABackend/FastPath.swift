@@ -37,6 +37,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case codes
     /// Large copies to the GPU through pinned memory that several threads fill.
     case uploads
+    /// Short steps and chunks of frames that are queued again and again, in one call each.
+    case graphs
 
     /// Those that the environment does not leave out.
     public static var chosen: Set<FastPath> {

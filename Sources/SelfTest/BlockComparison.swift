@@ -111,7 +111,7 @@ public struct BlockComparison {
         let workspace = try network.makeWorkspace(geometry)
         _ = try network.velocity(
             latents: noise.draw(geometry.latentCount), timestep: 932, text: text, attention: .dense,
-            workspace: workspace, observe: observe)
+            workspace: workspace, observesInside: false, observe: observe)
     }
 
     private static func isBlock(_ stage: TransformerStage) -> Bool {

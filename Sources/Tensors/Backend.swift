@@ -47,6 +47,11 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// Time of the device between two moments; waits for the second.
     func seconds(from start: any DeviceMark, to end: any DeviceMark) -> Double?
 
+    /// Something that queues the same operations over and over; nil where that gains nothing.
+    ///
+    /// - Parameter name: what repetitions share that differ in nothing but where their memory lies, and in how much of it.
+    func repetition(_ name: String) -> (any Repetition)?
+
     // MARK: Linear layers
 
     /// What linear layers of eight bits compute in where nothing but the number of bits was asked for.
