@@ -55,7 +55,7 @@ extension CUDABackend {
             if precision == .int8 { return rows * stride + blocks * 4 }
             return isGated && products != nil && activationType == .bf16 ? rows * output * own : 0
         case .attention(let queries, let keys, let heads, let dim):
-            guard heads == 1, dim > 128 else { return 0 }
+            guard heads == 1, Self.isWideHead(dim, keys: keys) else { return 0 }
             let rows = min(queries, max(128, (32 << 20) / max(keys, 1) / 128 * 128))
             return dim * keys * 2 + rows * keys * 6
         case .sparseLinearAttention(let tokens, let heads, let dim, let options):

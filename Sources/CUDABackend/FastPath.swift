@@ -11,6 +11,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case products
     /// Convolutions on tensor cores.
     case convolution
+    /// The same where channels are no multiple of 8.
+    case narrow
     /// Attention on tensor cores.
     case attention
     /// Attention by warps of 32 queries.
