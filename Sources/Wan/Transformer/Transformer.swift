@@ -91,7 +91,8 @@ public final class Transformer: Sendable {
         precondition(latents.count == workspace.geometry.latentCount, "latents do not fit the workspace")
         backend.write(latents, into: workspace.planes.rows(0..<LatentGeometry.channels))
         backend.write(timeSinusoid(timestep: timestep, count: configuration.frequencyDim), into: workspace.sinusoid)
-        let repetition = repeats ? workspace.repetition(of: self, text, attention) : nil
+        let isShort = workspace.stream.elementCount <= Self.shortStream
+        let repetition = repeats && isShort ? workspace.repetition(of: self, text, attention) : nil
         try Self.run(repetition) {
             try pass(
                 text, attention, workspace, window, chosenBlocks, observesInside: observesInside, observe: observe)
@@ -100,6 +101,10 @@ public final class Transformer: Sendable {
         try backend.check()
         return velocity
     }
+
+    /// Values of the residual stream up to which a pass is so short that queueing it takes longer: with more, noting it costs
+    /// what four passes gain.
+    private static let shortStream = 1 << 21
 
     private static func run(_ repetition: (any Repetition)?, _ body: () throws -> Void) throws {
         guard let repetition else { return try body() }
