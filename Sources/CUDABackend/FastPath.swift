@@ -35,7 +35,7 @@ public enum FastPath: String, CaseIterable, Sendable {
     case sage8
     /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.
     case rows8
-    /// Block means and SageSLA's codes 16 bytes at a time.
+    /// Block means, SageSLA's codes and those of int8 layers 16 bytes at a time.
     case codes
     /// Large copies to the GPU through pinned memory that several threads fill.
     case uploads

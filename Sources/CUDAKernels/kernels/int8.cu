@@ -34,6 +34,31 @@ KERNEL quantize_bf16(const bf16 *x, signed char *codes, float *scale, int rows, 
     quantize(x, codes, scale, rows, columns, stride);
 }
 
+/// The same by 1024 threads that keep 16 values each; columns a multiple of 8, x and codes at multiples of 16 bytes.
+KERNEL quantize_wide(const bf16 *x, signed char *codes, float *scale, int rows, int columns, int stride) {
+    __shared__ float shared[33];
+    const int column = blockIdx.x * 128 + threadIdx.x % 8 * 16, row = blockIdx.y * 128 + threadIdx.x / 8;
+    float v[2][8] = {};
+    float most = 0;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        if (row < rows && column + 8 * half < columns)
+            unpack8(*(const uint4 *)(x + (i64)row * columns + column + 8 * half), v[half]);
+#pragma unroll
+        for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[half][i]));
+    }
+    most = fmaxf(block_max(most, shared), 1e-8f);
+    const float factor = __fdiv_rn(128.0f, most);
+    u32 packed[4] = {};
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+        const float code = fminf(fmaxf(rintf(v[i / 8][i % 8] * factor), -128.0f), 127.0f);
+        packed[i / 4] |= (u32)(u8)(signed char)code << i % 4 * 8;
+    }
+    if (row < rows) *(uint4 *)(codes + (i64)row * stride + column) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    if (threadIdx.x == 0) scale[blockIdx.y * gridDim.x + blockIdx.x] = most / 128.0f;
+}
+
 /// out `[rows, columns]` = codes * scale.
 template <typename T>
 DEVICE void dequantize(const signed char *codes, const float *scale, T *out, int rows, int columns) {
