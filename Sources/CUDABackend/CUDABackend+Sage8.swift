@@ -39,7 +39,8 @@ extension CUDABackend {
     }
 
     func suitsSage8(dim: Int, queryBlock: Int, keyBlock: Int) -> Bool {
-        fastPaths.contains(.sage8) && usesHopper && stream.makesTensorMaps && dim == 128 && queryBlock == 64 && keyBlock == 128
+        fastPaths.contains(.sage8) && usesHopper && stream.makesTensorMaps && dim == 128 && queryBlock == 64
+            && keyBlock == 128
     }
 
     /// q's codes, and what its blocks are chosen by.

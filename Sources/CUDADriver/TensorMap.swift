@@ -42,7 +42,8 @@ extension CUDAStream {
             // zeros outside.
             try driver.check(
                 encode(
-                    bytes.baseAddress!, element.rawValue, 3, UnsafeMutableRawPointer(bitPattern: UInt(address)), extents,
+                    bytes.baseAddress!, element.rawValue, 3, UnsafeMutableRawPointer(bitPattern: UInt(address)),
+                    extents,
                     strides, box, steps, 0, 3, 3, 0),
                 "describing a tensor of \(tokens) x \(heads) x \(width) to the copy engine")
             return TensorMap(UnsafeRawBufferPointer(bytes))
