@@ -4,6 +4,14 @@
 // Source: TurboDiffusion ops/quant/quant.hpp, ops/gemm.
 #include "common.cuh"
 
+/// c `[16, 8]` += a `[16, 32]` b `[32, 8]`, int8 with int32 sums.
+DEVICE void multiply_s8(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 /// One block a 128 x 128 block of x `[rows, columns]`: factor = 128 / max(amax, 1e-8), code = round half to even,
 /// saturated; scale `[ceil(rows / 128), ceil(columns / 128)]` = max(amax, 1e-8) / 128.
 template <typename T>
