@@ -115,7 +115,7 @@ extension CUDABackend {
             known.rows8 = input
             multiplyRows8(input, layer, into: output, epilogue, finish)
         case .dense(let stored):
-            if multiply(x, stored, layer.narrowBias, hasBias: layer.bias != nil, into: output, epilogue) { return }
+            if multiply(x, stored, layer.narrowBias, wideBias: layer.bias, into: output, epilogue) { return }
             product(x, x.dtype == .f32 ? layer.exactWeight(stored, self) : stored, into: output, finish)
         }
     }

@@ -35,6 +35,10 @@ public enum FastPath: String, CaseIterable, Sendable {
     case sage8
     /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.
     case rows8
+    /// Hidden rows of e4m3 layers as codes out of the product that makes them, by Hopper's own instructions.
+    case fused
+    /// The gate of a residual in bf16 taken into the weights.
+    case gates
     /// Block means, SageSLA's codes and those of int8 layers 16 bytes at a time.
     case codes
     /// Large copies to the GPU through pinned memory that several threads fill.

@@ -61,6 +61,14 @@ DEVICE uint4 pack8(const float (&x)[8]) {
     return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
 }
 
+/// Eight values in a row.
+DEVICE void load8(const bf16 *p, float (&x)[8]) { unpack8(*(const uint4 *)p, x); }
+DEVICE void load8(const float *p, float (&x)[8]) {
+    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
+    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+
 DEVICE float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -119,6 +127,11 @@ DEVICE u32 e4m3_codes(float low, float high) {
     return y;
 #endif
 }
+/// Of eight values, times `factor`.
+DEVICE uint2 codes8(const float (&x)[8], float factor) {
+    return make_uint2(e4m3_codes(x[0] * factor, x[1] * factor) | e4m3_codes(x[2] * factor, x[3] * factor) << 16,
+                      e4m3_codes(x[4] * factor, x[5] * factor) | e4m3_codes(x[6] * factor, x[7] * factor) << 16);
+}
 /// What an e4m3 code stands for.
 DEVICE float e4m3_value(u32 code) {
     const u32 exponent = code >> 3 & 15, fraction = code & 7;
@@ -160,6 +173,17 @@ DEVICE void copy16_async(u32 to, const void *from, bool valid) {
 DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `N` groups of copies are under way.
 template <int N> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+/// 4 x 4 words over four lanes, transposed: lane q gets the q-th word of each.
+DEVICE void exchange(u32 (&v)[4]) {
+    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
+    u32 a = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[0] : v[1], 1), b = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[2] : v[3], 1);
+    if (odd) v[0] = a, v[2] = b;
+    else v[1] = a, v[3] = b;
+    a = __shfl_xor_sync(0xFFFFFFFFu, high ? v[0] : v[2], 2), b = __shfl_xor_sync(0xFFFFFFFFu, high ? v[1] : v[3], 2);
+    if (high) v[0] = a, v[1] = b;
+    else v[2] = a, v[3] = b;
+}
 
 /// Four 8x8 matrices of 16-bit values; lane `8 m + r` gives the address of row r of matrix m.
 DEVICE void load_matrices(u32 (&r)[4], u32 address) {

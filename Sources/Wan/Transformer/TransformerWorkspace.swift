@@ -117,9 +117,10 @@ public final class TransformerWorkspace {
         return (part(0), part(1), part(2))
     }
 
-    /// `[rows, feedForwardDim]`.
-    func hidden(rows: Int) -> Tensor {
-        scratch.rows(0..<rows * configuration.feedForwardDim).reshaped([rows, configuration.feedForwardDim])
+    /// `[feedForwardRows, feedForwardDim]`.
+    var hidden: Tensor {
+        let count = feedForwardRows * configuration.feedForwardDim
+        return scratch.rows(0..<count).reshaped([feedForwardRows, configuration.feedForwardDim])
     }
 
     /// f32 `[tokens, dim]` over the scratch memory.
