@@ -17,7 +17,8 @@ extension CUDABackend {
             if precision == .int8 || precision == .fp8, suitsRows8(output: output, input: input) {
                 let making = stored == .bf16 ? 0 : stored == .f32 ? 2 : stored == .i8 ? 3 : 4
                 return LayerFootprint(
-                    held: count + output * 4 + bias + narrowBias + 8,
+                    // Bounds take the least that is allocated.
+                    held: count + output * 4 + bias + narrowBias + 16,
                     making: count * 2 + making * count + (stored == .i8 ? blocks * 4 : 0))
             }
             switch (stored, precision) {
