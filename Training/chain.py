@@ -186,8 +186,8 @@ def trial(gpus):
 def student(gpus):
     """The student goes on (t2v_few is the one of before), with more of the teacher's own films and of what is decided early."""
     return [
-        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '6e-4',
-                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '60', '--fill', '7', '--flat', '.3', '--keep', '2', '--kept', '.5', '--high', '.3', '--apart', '10',
+        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '9e-4', '--fake_rate', '1.2e-3',
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '40', '--fill', '6', '--flat', '.3', '--keep', '2', '--kept', '.8', '--high', '.3', '--apart', '10',
                           '--world', '.1', *HARD], gpus, 0, .88),
         look('tenth', gpus[0], .88, 1., '--count', '100', 'tenth=t2v_match,topk=.1', '--rows', 'spin:action=spin', 'pans:camera=pan', needs=('t2v_match',)),
         look('pan', gpus[-1], .88, 1., '--count', '30', '--first', '300', '--only', 'camera=pan,place=city|mountains', 'student=t2v_match,topk=.1', needs=('t2v_match',)),
