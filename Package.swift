@@ -137,7 +137,9 @@ var tests: [Target] {
             name: "dropreel-decoding-child", dependencies: ["Media", "CSystem"], path: "Tests/DecodingChild"),
         test("MediaTests", ["Media", "dropreel-decoding-child"]),
         // Readers of strangers' bytes under random input; scripts/fuzz.sh runs them guided by coverage.
-        .target(name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules"], path: "Tests/Fuzz/Targets"),
+        .target(
+            name: "FuzzTargets", dependencies: ["Checkpoints", "Media", "Rules", "TestSupport"],
+            path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "dropreel-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Runner"),
         test("FuzzTests", ["FuzzTargets"]),
         // Models of random weights, small enough to run in a moment.

@@ -7,6 +7,8 @@
   python chain.py refine --work W --out O --seconds 585 --photos P --state S     the judge; all nets further, and a first look
   python chain.py polish --work W --out O --seconds 320 --state S     text to video: the student beside its teacher, guidance by trial
   python chain.py match  --work W --out O --seconds 480 --photos P --state S     distribution matching; a wider decoder, experts with fewer keys
+  python chain.py trial  --work W --out O --seconds 290 --state S     three ways to teach the teacher what it fails at, a GPU each
+  python chain.py student --work W --out O --seconds 240 --state S    the student alone, beside the teacher as it is
   python chain.py drill  --work W --out O --seconds 380 --state S     text to video on what it fails at: teacher, then student
 
 `S` is the folder that an earlier part left in `O` (or none, when W is still there). With fewer GPUs the jobs of a part
@@ -82,8 +84,12 @@ def plan(part, photos, count):
         return refine(p, a, b) if part == 'refine' else polish(a[0], b[-1])
     if part == 'match':
         return match(p, a[0], b[-1])
+    if part == 'trial':
+        return trial(list(range(max(1, count))))
+    if part == 'student':
+        return student(tuple(range(max(1, count))))
     if part == 'drill':
-        return drill(tuple(sorted({*a, *b})))
+        return drill(p, tuple(range(max(1, count))))
     more, begin = part == 'fourth', 0. if part == 'fourth' else .29
     expert = lambda e, gpu: Job(f'i2v_{e}_few', ['distil.py', '--mode', 'i2v', '--expert', e, '--teacher', 'i2v', '--topks', '.1', '.5', '0', *p], (gpu,), 0, .95)
     few = ['distil.py', '--mode', 't2v', '--teacher', 't2v', '--init', 't2v_sla', '--guidance', '2.5', *p]
@@ -153,17 +159,60 @@ def match(p, first, last):
     ], ['ckpt/t2v_match.pt', 'ckpt/t2v_match_game.pt', 'ckpt/vae.pt', 'ckpt/i2v_high_few.pt', 'ckpt/i2v_low_few.pt']
 
 
-def drill(gpus):
-    """Text to video on what it fails at: the teacher on all GPUs, then the student, which takes up the teacher as it is then."""
-    hard = ['--hard', '.3', '--over', '.5', '--mixed', '--mode', 't2v']
-    cases = ['--rows', 'spin:action=spin', 'pan:camera=pan,place=city|mountains']
-    look = lambda name, gpu, net: Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, net, *cases], (gpu,), .88, 1., ('t2v_match',), True)
+TAUGHT = ['--world', '.1']
+HARD = ['--hard', '.3', '--over', '.5', '--mixed']
+
+
+def look(name, gpu, begin, end, *more, needs=()):
+    """Judges films of nets; several such jobs share a GPU."""
+    return Job(name, ['compare.py', '--weights', '{work}/judge', '--out', '{work}/sheets/' + name, '--shown', '12', '--batch', '15', *more], (gpu,), begin, end, needs, True)
+
+
+def trial(gpus):
+    """The teacher of before goes on in three ways at once: with the slow changes of a film weighted up, asked where in the world
+    its tokens are, and both. Each is judged on what it fails at, on numbers that no table shows."""
+    jobs, ways = [], {'slow': ['--slow', '3'], 'world': ['--world', '.1'], 'both': ['--slow', '3', '--world', '.1']}
+    for n, (name, more) in enumerate(ways.items()):
+        gpu, net = gpus[n % len(gpus)], f't2v_{name}'
+        jobs.append(Job(net, ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--name', net, '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15',
+                              '--fill', '8', '--flat', '.35', '--spin', '.3', *HARD, *more], (gpu,), 0, .75))
+        told = f'{name}={net},steps=0,guidance=3.5'
+        jobs += [look(f'{name}_pan', gpu, .752, 1., '--count', '30', '--first', '300', '--only', 'camera=pan,place=city|mountains', told, needs=(net,)),
+                 look(f'{name}_spin', gpu, .752, 1., '--count', '30', '--first', '300', '--only', 'action=spin', told, needs=(net,)),
+                 look(f'{name}_shape', gpu, .752, 1., '--count', '30', '--first', '300', f'short={net},steps=0,guidance=3.5,frames=33', f'upright={net},steps=0,guidance=3.5,shape=9:16', needs=(net,))]
+    return jobs, [f'ckpt/t2v_{name}.pt' for name in ways]
+
+
+def student(gpus):
+    """The student goes on (t2v_few is the one of before), with more of the teacher's own films and of what is decided early."""
     return [
-        Job('t2v', ['train_teacher.py', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--spin', '.35', *hard], gpus, 0, .44),
-        Job('t2v_match', ['match.py', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '6e-4',
-                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--keep', '4', *hard], gpus, .44, .88, ('t2v',)),
-        look('tenth', gpus[0], 'tenth=t2v_match,topk=.1'), look('teacher', gpus[-1], 'teacher=t2v,steps=0,guidance=3.5'),
-    ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt']
+        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--layers', '9', '--guidance', '4', '--spin', '.3', '--rate', '9e-4', '--fake_rate', '1.2e-3',
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '40', '--fill', '6', '--flat', '.3', '--keep', '2', '--kept', '.8', '--high', '.3', '--apart', '10',
+                          '--world', '.1', *HARD], gpus, 0, .88),
+        look('tenth', gpus[0], .88, 1., '--count', '100', 'tenth=t2v_match,topk=.1', '--rows', 'spin:action=spin', 'pans:camera=pan', needs=('t2v_match',)),
+        look('pan', gpus[-1], .88, 1., '--count', '30', '--first', '300', '--only', 'camera=pan,place=city|mountains', 'student=t2v_match,topk=.1', needs=('t2v_match',)),
+        look('spin', gpus[-1], .88, 1., '--count', '30', '--first', '300', '--only', 'action=spin', 'student=t2v_match,topk=.1', needs=('t2v_match',)),
+    ], ['ckpt/t2v_match.pt']
+
+
+def drill(p, gpus):
+    """Text to video on what it fails at, every GPU apart: the teacher, then the student, which starts (and is compiled) while the
+    teacher ends and takes it up as it is then; before, the decoder on what a film's first frame is."""
+    first, middle, last, over = gpus[0], gpus[len(gpus) // 2], gpus[-1], ['camera=pan,place=city|mountains']
+    cases = ['--rows', 'spin:action=spin', f'pan:{over[0]}', 'pans:camera=pan']
+    lost = lambda name, gpu, only, *nets: look(name, gpu, .90, 1., '--count', '30', '--first', '300', '--only', only, *nets, needs=('t2v_match',))
+    few, many = 't2v_match,topk=.1', 't2v,steps=0,guidance=3.5'
+    return [
+        Job('t2v', ['train_teacher.py', '--mode', 't2v', '--init', 't2v', '--freeze_text', '--early', '0', '--rate', '2e-3', '--refresh', '.15', '--fill', '8', '--flat', '.35',
+                    '--spin', '.3', '--apart', '10', '--save', '20', *HARD, *TAUGHT], gpus, 0, .36, (), True),
+        Job('t2v_match', ['match.py', '--mode', 't2v', '--init', 't2v_few', '--name', 't2v_match', '--follow', 't2v', '--layers', '9', '--guidance', '4', '--spin', '.25', '--rate', '6e-4',
+                          '--topks', '.1', '.1', '.1', '.1', '.1', '.5', '0', '--alone', '70', '--fill', '7', '--flat', '.35', '--keep', '4', '--apart', '10', '--world', '.1', *HARD], gpus, .29, .90, (), True),
+        look('tenth', first, .90, 1., '--count', '100', f'tenth={few}', f'dense=t2v_match', *cases, needs=('t2v_match',)),
+        look('teacher', last, .90, 1., '--count', '100', f'teacher={many}', *cases, needs=('t2v_match',)),
+        lost('spin', middle, 'action=spin', f'student={few}', f'teacher={many}'), lost('pan', middle, over[0], f'student={few}', f'teacher={many}'),
+        lost('shape', middle, '', f'short={few},frames=33', f'upright={few},shape=9:16', f'two={few},steps=2', f'one={few},steps=1'),
+        *([Job('vae_video', ['train_vae.py', 'video', '--go_on', '--first', '1', '--squares', '.8', '--rate', '1.5e-3', '--noise', '.03', '--every', '50', *p], (last,), 0, .16, (), True)] if p else []),
+    ], ['ckpt/t2v_match.pt', 'ckpt/t2v.pt', 'ckpt/vae.pt']
 
 
 class Chain:
@@ -176,6 +225,8 @@ class Chain:
         self.extra = None
         for job in self.jobs:
             job.command += (args.more if job.command[0].startswith(('train_te', 'train_s', 'dis', 'mat')) and job.name != 'text' else [])
+            if args.films and '--count' in job.command:
+                job.command[job.command.index('--count') + 1] = str(args.films)
         if self.count < 2:
             self.queue_up()
 
@@ -196,7 +247,7 @@ class Chain:
 
     def launch(self, job):
         job.deadline = self.start + job.end * self.args.seconds
-        until = ['--work', str(self.args.work), '--until', f'{job.deadline - 4:.1f}']
+        until = ['--work', str(self.args.work), '--until', f'{job.deadline - 5:.1f}']
         until = until[:2] if job.command[0] in ('sample.py', 'measure.py', 'compare.py') else until[2:] if job.command[0] == 'train_judge.py' else until
         judge = self.args.work / 'judge' if (self.args.work / 'judge/film.safetensors').exists() else HERE / 'judge/weights'
         command = [str(judge) if c == '{work}/judge' and job.command[0] == 'compare.py' else c.format(work=self.args.work) for c in job.command]
@@ -231,7 +282,7 @@ class Chain:
             self.say('done', job.name)
         elif any(c not in (0, None) for c in codes):
             self.stop(job, 'failed')
-        elif time.time() > job.deadline + 3:
+        elif time.time() > job.deadline + 6:
             self.stop(job, 'late')
 
     def ready(self, job):
@@ -318,7 +369,7 @@ class Chain:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser()
-    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'drill'])
+    p.add_argument('part', choices=['first', 'second', 'third', 'fourth', 'refine', 'polish', 'match', 'trial', 'drill', 'student'])
     p.add_argument('--work', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
     p.add_argument('--seconds', type=float, required=True)
@@ -327,6 +378,7 @@ if __name__ == '__main__':
     p.add_argument('--photos')
     p.add_argument('--gpus', type=int)
     p.add_argument('--extra', help='a script for the last GPU')
+    p.add_argument('--films', type=int, help='of every comparison, to try things out')
     p.add_argument('--more', nargs=argparse.REMAINDER, default=[], help='for all transformer stages')
     arguments = p.parse_args()
     arguments.work, arguments.out = arguments.work.resolve(), arguments.out.resolve()

@@ -12,9 +12,12 @@ import torch.nn as nn
 
 
 class Group:
-    """The processes of one stage, one for each GPU (RANK, WORLD_SIZE and MASTER_PORT in the environment; one without)."""
+    """The processes of one stage, one for each GPU (RANK, WORLD_SIZE and MASTER_PORT in the environment; one without). They
+    average their gradients at every step, or, where `apart` says so, their weights after so many steps alone: then nobody
+    waits for another's new clips."""
 
-    def __init__(self, threads=1):
+    def __init__(self, threads=1, apart=0):
+        self.apart = apart
         self.rank, self.size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
         torch.set_num_threads(threads)
         if torch.cuda.is_available():
@@ -43,6 +46,11 @@ class Group:
         for t, part in zip(tensors, flat.split([t.numel() for t in tensors])):
             t.copy_(part.view_as(t))
 
+    def meet(self, step, *nets):
+        """The means of the nets' weights, where the processes go apart and so many steps are over."""
+        if self.apart and step % self.apart == 0:
+            self.average([p.data for net in nets for p in net.parameters()])
+
     def same(self, net):
         """Gives all processes the weights of the first."""
         if self.size > 1:
@@ -70,7 +78,7 @@ class Clock:
 
     def __init__(self, seconds, spent=0., group=None, every=8):
         self.budget, self.start, self.group = seconds, time.time() - spent, group
-        self.every, self.calls, self.seen = every, 0, 0.
+        self.every, self.calls, self.seen = group.apart if group and group.apart else every, 0, 0.
 
     @property
     def spent(self):
@@ -80,7 +88,7 @@ class Clock:
         self.calls += 1
         if self.group is None or self.group.size == 1:
             return self.spent / self.budget
-        if self.calls % self.every == 1:
+        if self.calls % self.every == 1 % self.every:
             self.seen = self.group.agree(self.spent / self.budget)
         return self.seen
 
@@ -197,7 +205,8 @@ class Optimiser:
                 for g in opt.param_groups:
                     g['lr'] = self.lr * share * factor
         grads = [p.grad for p in self.params if p.grad is not None]
-        self.group.average(grads)
+        if not self.group.apart:
+            self.group.average(grads)
         norm = nn.utils.get_total_norm(grads)
         scale = torch.where(norm.isfinite(), (self.clip / (norm + 1e-6)).clamp(max=1.), 0.)
         for g in grads if not norm.isfinite() else ():

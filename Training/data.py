@@ -38,7 +38,7 @@ BUCKETS = (Bucket(144, 256, 21, .58), Bucket(256, 144, 21, .06), Bucket(160, 224
            Bucket(192, 192, 21, .06), Bucket(144, 256, 9, .07), Bucket(144, 256, 13, .03), Bucket(144, 256, 31, .04),
            Bucket(144, 256, 41, .03), Bucket(256, 144, 9, .02), Bucket(192, 192, 9, .02))
 #: The same, with more of what few keys are hard on: upright and short films.
-MIXED = tuple(Bucket(b.height, b.width, b.latents, share) for b, share in zip(BUCKETS, (.40, .11, .06, .09, .07, .12, .03, .04, .03, .03, .02)))
+MIXED = tuple(Bucket(b.height, b.width, b.latents, share) for b, share in zip(BUCKETS, (.36, .12, .06, .09, .07, .16, .03, .03, .03, .03, .02)))
 TINY = (Bucket(32, 64, 3, .7), Bucket(48, 32, 5, .3))
 
 _tokenizer = None
@@ -127,6 +127,17 @@ def things_map(items, kind, frames, total, height, width, device, gain):
 
 
 @torch.no_grad()
+def cameras(items, kind, frames, total, height, width, device):
+    """Pan, tilt and zoom of a scene's camera, [B,T,3] in the renderer's units; of stills zeros."""
+    if kind == 'still':
+        return torch.zeros(len(items), len(frames), 3, device=device)
+    canvas = Canvas([s.jitter for s in items], frames, total, height, width, torch.device(device), torch.float32)
+    set_camera(canvas, [s.camera for s in items])
+    flat = lambda v: (v + 0 * canvas.frame)[:, :, 0, 0, 0]
+    return torch.stack([flat(canvas.pan), flat(canvas.tilt), flat(canvas.zoom)], -1)
+
+
+@torch.no_grad()
 def encode_frames(vae, clips, chunk=700):
     """Latents [B,T,16,h,w] of clips that hold every fourth frame only: the encoder has no temporal taps."""
     b, t = clips.shape[:2]
@@ -151,14 +162,15 @@ class Bank:
                 torch.zeros(n, b.latents, 16, b.height // 8, b.width // 8, dtype=torch.bfloat16, device=self.device),
                 torch.zeros(n, VARIANTS, ROWS, dtype=torch.int32, device=self.device),
                 torch.zeros(n, VARIANTS, dtype=torch.long, device=self.device),
-                torch.zeros(n, b.latents, b.height // 8, b.width // 8, dtype=torch.bfloat16, device=self.device))
+                torch.zeros(n, b.latents, b.height // 8, b.width // 8, dtype=torch.bfloat16, device=self.device),
+                torch.zeros(n, b.latents, 3, device=self.device))
         self.rng = np.random.default_rng([seed, group.rank, 1])
         self.common = np.random.default_rng([seed, 2])
         self.seed, self.jobs, self.asked = seed, 0, []
         self.pictures = Pictures(photos, self.device, seed * 100 + group.rank)
         self.writers, self.ahead = Writers(tokenizer, workers), 3 * max(1, workers)
         self.cost, self.spent, self.start, self.made = None, 0., None, 0
-        self.grey = {}
+        self.grey, self.moves = {}, None
 
     def _ask(self):
         while len(self.asked) < self.ahead:
@@ -186,7 +198,8 @@ class Bank:
         clips = draw_clips(items, kind, *size, self.pictures)
         z = encode_frames(self.vae, clips)
         at = slice(self.next[i], self.next[i] + len(items))
-        latents, all_ids, all_lengths, maps = self.store[i]
+        latents, all_ids, all_lengths, maps, moves = self.store[i]
+        moves[at] = cameras(items, kind, *size)
         maps[at] = things_map(items, kind, *size, self.gain).to(maps.dtype)
         latents[at] = z.to(latents.dtype)
         all_ids[at], all_lengths[at] = torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths).to(self.device)
@@ -217,7 +230,7 @@ class Bank:
     def draw(self, tokens, bucket=None, frames=None):
         """A batch of about `tokens` tokens from one bucket. frames: so many latent frames only, with the first and last.
 
-        Returns latents [B,16,T,h,w], ids [B,N], lengths [B], latent times, the bucket, first frames [B,16,h,w] and
+        `moves` [B,T,3] is then what the cameras of these clips do. Returns latents [B,16,T,h,w], ids [B,N], lengths [B], latent times, the bucket, first frames [B,16,h,w] and
         weights for the loss [B,1,T,h,w] with mean one."""
         i = int(self.common.choice(len(self.buckets), p=self.shares)) if bucket is None else bucket
         b = self.buckets[i]
@@ -228,9 +241,10 @@ class Bank:
         count = max(1, round(tokens / (len(picked) * b.tokens // b.latents)))
         which = torch.from_numpy(self.rng.integers(self.filled[i], size=count)).to(self.device)
         variant = torch.from_numpy(self.rng.integers(VARIANTS, size=count)).to(self.device)
-        latents, ids, lengths, maps = self.store[i]
+        latents, ids, lengths, maps, moves = self.store[i]
         ids, lengths = ids[which, variant], lengths[which, variant]
         at = (which[:, None], torch.tensor(picked, device=self.device)[None])
+        self.moves = moves[at]
         z, stress = latents[at].float().transpose(1, 2), maps[at].float()[:, None]
         return z, ids[:, :padded(int(lengths.max()))], lengths, picked, b, latents[which, 0].float(), stress / stress.mean()
 

@@ -115,7 +115,7 @@ def follow(args, teacher, progress, seen):
 
 
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     vae = train_vae.load(args.work, group.device)
     teacher = nets.load(args.work / f'ckpt/{args.teacher}.pt', args.mode, group.device).eval().requires_grad_(False)
@@ -153,6 +153,7 @@ def main(args):
             norm = optimiser.step(rate(progress, step - began, args.warmup, .4))
             ema.update()
             step += 1
+            group.meet(step, net, ema.net)
             for slot in (0, 1 + names.index(round(1000 * t))) if not dense else (len(names) + 1,):
                 sums[slot] += error.detach()
                 counts[slot] += 1
@@ -162,6 +163,7 @@ def main(args):
             if step % (2 * args.every) == 0 and group.main:
                 save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
         bank.refresh(args.refresh)
+    group.meet(0, ema.net)
     if group.main:
         save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
     bank.close()

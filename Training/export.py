@@ -16,7 +16,7 @@ import nets
 import text
 import train_vae
 
-VERSION = '0.6'
+VERSION = '0.7'
 MANIFEST = {
     'name': 'Dropreel-Mini', 'version': VERSION,
     'modes': {'t2v': {'transformer': 't2v.safetensors'},

@@ -11,6 +11,7 @@ is the gradient on the student's film (`pull`; rCM's score regulariser, DMD2). A
 tells drawn clips from the student's, both noised, and those with another clip's caption too; its gradient is scaled to
 --critic of the first one: that is what lets a student pass its teacher. Now and then a pair of distil.py keeps the
 student from forgetting films (--keep). Every level is trained, so films of one to three steps are too.
+--world asks the student's tokens where in the world their layers are, as its teacher's are asked (train_teacher.py).
 """
 import torch
 import torch.nn as nn
@@ -56,12 +57,13 @@ class Game:
         self.probed = (len(fake.blocks) // 2, len(fake.blocks) - 1)
         self.empty = (torch.zeros(1, 7, nets.SIZE['text_dim'], device=group.device), torch.zeros(1, dtype=torch.long, device=group.device))
 
-    def velocity(self, net, said, topk=None, guidance=1., rounded=False):
+    def velocity(self, net, said, topk=None, guidance=1., rounded=False, inner=None):
         rows, length, y = said
-        return nets.Velocity(self.group, net, rows, length, y, topk, guidance, rounded, empty=self.empty)
+        return nets.Velocity(self.group, net, rows, length, y, topk, guidance, rounded, empty=self.empty, inner=inner)
 
-    def roll(self, z, said, level, topk):
-        """What the student says at `level` after its own steps before it, with gradient; and what it said on the way."""
+    def roll(self, z, said, level, topk, inner=None):
+        """What the student says at `level` after its own steps before it, with gradient; and what it said on the way. `inner`: a list
+        that gets its tokens a third of the way."""
         x, way = self.levels[0] * torch.randn_like(z), []
         first = 0 if self.before is not None or self.own[0] == 0 else self.own[0]
         if first:  # nobody makes the levels before: a drawn clip, noised
@@ -73,7 +75,7 @@ class Game:
                 if i in self.own:
                     way.append(film)
                 x = (1 - self.levels[i + 1]) * film + self.levels[i + 1] * torch.randn_like(z)
-        return x - self.levels[level] * self.velocity(self.student, said, topk, rounded=True)(x, self.levels[level]), way
+        return x - self.levels[level] * self.velocity(self.student, said, topk, rounded=True, inner=inner)(x, self.levels[level]), way
 
     def inside(self, x, t, said):
         """The fake net's velocity, and its tokens inside."""
@@ -87,6 +89,9 @@ class Game:
         """On the student's film, and figures to log: sizes of both parts, what the critic says."""
         film = film.detach().requires_grad_()
         t = flow.times(len(film), generator, sigma=self.sigma)
+        if self.args.high:  # where the camera's move is decided: below, a noised film tells its own
+            early = flow.times(len(film), generator, low=.85, sigma=self.sigma)
+            t = torch.where(torch.rand(len(film), generator=generator, device=t.device) < self.args.high, early, t)
         at = t.view(-1, 1, 1, 1, 1)
         x = (1 - at) * film + at * torch.randn_like(film)
         with torch.no_grad():
@@ -130,7 +135,7 @@ class Game:
 
 
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     generator = torch.Generator(group.device).manual_seed(args.seed * 100 + group.rank)
     ckpt = args.work / 'ckpt'
@@ -150,6 +155,9 @@ def main(args):
         p.requires_grad_(False)  # runs dense
     ema = Average(student, args.ema)
     optimiser, other = Optimiser([student], args.rate, group), Optimiser([fake, critic], args.fake_rate, group)
+    probe = nn.Linear(nets.SIZE['dim'], train_teacher.ASKED).to(group.device)
+    group.same(probe)
+    asking = Optimiser([probe], 4e-3, group)
     step = begun['step']
     bank = bank_of(args, group, vae, args.seed + 100 * len(args.name) + step)
     bank.fill(args.fill)
@@ -161,7 +169,7 @@ def main(args):
     game = Game(args, group, teacher, student, fake, critic, before)
     paths, shelf, recent = distil.Paths(args, group, bank, teacher, student, reader), distil.Shelf(args.shelf, bank.common), []
     clock = Clock(budget(args, args.fill), 0., group)
-    names = ['pull', 'push', 'says', *[f'p{i}' for i in game.own], 'fake', 'critic', 'good', 'keep']
+    names = ['pull', 'push', 'says', *[f'p{i}' for i in game.own], 'fake', 'critic', 'good', 'keep', 'world']
     log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', *names, 'norm', 'fake_norm'], not group.main)
     sums, counts = torch.zeros(len(names), device=group.device), torch.zeros(len(names))
     norm, seen = torch.zeros(()), distil.written(args)
@@ -181,6 +189,7 @@ def main(args):
             load_weights(teacher, torch.load(ckpt / f'{args.follow}.pt')['net'])
             print(f'{progress:.2f}: a new teacher', flush=True)
         z, ids, length, picked, b, first, stress = bank.draw(args.tokens)
+        moves, inner = bank.moves, [] if args.world else None
         rows = text.encode(reader, ids, length)
         y = bank.conditioning(first, picked) if args.mode == 'i2v' else None
         said = (rows, length, y)
@@ -191,10 +200,17 @@ def main(args):
         topk = args.topks[int(bank.common.integers(len(args.topks)))] or None
         level = game.own[int(bank.common.choice(len(game.own), p=args.shares if len(game.own) == 4 else [.5, .5]))]
         with torch.set_grad_enabled(not alone):
-            film, way = game.roll(z, said, level, topk)
+            film, way = game.roll(z, said, level, topk, inner)
+        if args.world:
+            lost = (probe(inner.pop().float()) - train_teacher.world_places(moves, b, group.device)).square().mean()
+            note('world', lost)
+            if alone:
+                lost.backward()
+                asking.step(1.)
         if not alone:
             g, (size, more, says) = game.gradient(film, said, weight * stress, generator)
-            film.backward(g / g.numel())
+            roots = [(film, g / g.numel()), *([(args.world * lost, None)] if args.world else [])]
+            torch.autograd.backward(*zip(*roots))  # at once: both go through the same blocks
             for name, value in zip(('pull', 'push', 'says', f'p{level}'), (size, more, says, size)):
                 note(name, value)
             if args.keep and step % args.keep == 0:
@@ -206,9 +222,12 @@ def main(args):
                 error = ((v - (x - end) / t).square() * (weight * stress_then)).mean()
                 (args.kept * error).backward()
                 note('keep', error)
+            if args.world:
+                asking.step(rate(progress, step - begun['step'], 1, args.flat))
             norm = optimiser.step(rate(progress, step - begun['step'], args.warmup, args.flat))
             ema.update()
             step += 1
+            group.meet(step, student, fake, critic, probe, ema.net)
         recent = ([[f.detach(), z, rows, length, y, stress] for f in (film, *way)] + recent)[:args.recent]
         for k in range(args.fakes):
             item = recent[0 if k == 0 else int(bank.common.integers(len(recent)))]
@@ -227,6 +246,7 @@ def main(args):
             sums.zero_(), counts.zero_()
         if step % (2 * args.every) == 0 and group.main:
             keep()
+    group.meet(0, ema.net)
     if group.main:
         keep()
     bank.close()
@@ -242,6 +262,7 @@ def options():
     p.add_argument('--recent', type=int, default=12, help='batches of films that the fake net goes on seeing')
     p.add_argument('--critic', type=float, default=.4, help="size of the critic's gradient beside the other (0: none)")
     p.add_argument('--mismatch', type=float, default=.15, help="share of drawn clips that the critic sees with another's caption")
+    p.add_argument('--high', type=float, default=0., help='share of the films that are noised to t above 0.85 before the nets tell what they were')
     p.add_argument('--keep', type=int, default=3, help='every so many steps a pair of distil.py (0: never)')
     p.add_argument('--kept', type=float, default=.2, help='its weight')
     p.add_argument('--shares', type=float, nargs=4, default=(.22, .26, .26, .26), help='of the levels')

@@ -73,6 +73,11 @@ def compiled(net, wanted=True):
     return net
 
 
+def third(net):
+    """The number of the block behind which a token is asked where in the world it is: a third of the way, whatever blocks were put between."""
+    return len(net.blocks) // 3
+
+
 def watch_choices(net):
     """The list that every forward pass of the net adds its blocks' `choice_loss` to."""
     found = []
@@ -84,16 +89,17 @@ def watch_choices(net):
 class Velocity:
     """velocity(x, t) of a net for given texts (and conditioning), in bfloat16 on a GPU; guided where guidance > 1."""
 
-    def __init__(self, group, net, rows, length, y=None, topk=None, guidance=1., rounded=False, frames=None, empty=None):
+    def __init__(self, group, net, rows, length, y=None, topk=None, guidance=1., rounded=False, frames=None, empty=None, inner=None):
         self.group, self.net, self.rows, self.length, self.y = group, net, rows, length, y
         self.topk, self.guidance, self.rounded, self.frames, self.empty = topk, guidance, rounded, frames, empty
+        self.inner, self.probed = inner, (third(net),)
 
     def answer(self, x, t, rows, length, y):
         x = x.bfloat16().float() if self.rounded else x
         step = torch.full((len(x),), float(t), device=x.device) if not torch.is_tensor(t) else t
         step = flow.as_engine(step) if self.rounded else step * 1000
         with self.group.autocast():
-            return self.net(x if y is None else torch.cat([x, y], 1), step, rows, length, self.frames, self.topk).float()
+            return self.net(x if y is None else torch.cat([x, y], 1), step, rows, length, self.frames, self.topk, self.inner, self.probed).float()
 
     def __call__(self, x, t):
         v = self.answer(x, t, self.rows, self.length, self.y)

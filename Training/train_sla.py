@@ -16,7 +16,7 @@ import train_vae
 
 
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     generator = torch.Generator(group.device).manual_seed(args.seed * 100 + group.rank)
     vae = train_vae.load(args.work, group.device)
@@ -55,12 +55,14 @@ def main(args):
             sums += kinds @ error
             counts += kinds.sum(1)
         step += 1
+        group.meet(step, net, ema.net)
         bank.refresh(args.refresh)
         if step % args.every == 0 and group.main:
             size = torch.stack([l.self_attn.attn_op.local_attn.proj_l.weight.norm() for l in net.blocks]).mean()
             log(step, int(clock.spent), *(sums / counts.clamp(min=1)).tolist(), size.item(), norm.item())
             sums.zero_(), counts.zero_()
             save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
+    group.meet(0, ema.net)
     if group.main:
         save(path, net=weights(ema.net), size=dict(nets.SIZE, layers=len(net.blocks)), step=step)
     bank.close()

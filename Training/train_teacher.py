@@ -6,7 +6,8 @@
 In the first part of the time a sample has only a few latent frames of its film (always the first and the last), which
 makes five times as many samples a second; then come whole films. A linear probe behind the second block is trained to
 tell where a token is: RoPE is relative, and fed with noise alone a transformer must infer position from the borders of the
-film, which it learns in a few hundred steps when asked to and in many thousands when not. The probe is not kept.
+film, which it learns in a few hundred steps when asked to and in many thousands when not. --world asks in the same way where in
+the world the layers are that a token shows, which the camera's move and the time decide. The probes are not kept.
 """
 import argparse
 from pathlib import Path
@@ -43,8 +44,38 @@ def places(picked, b, device):
     return torch.stack(torch.meshgrid(t, h, w, indexing='ij'), -1).flatten(0, 2)
 
 
+#: Depths of layers of the world, and lengths in its units, that a token is asked its place by.
+DEPTHS, LENGTHS = (.2, .42, .7, 1.), (192., 96., 48., 24.)
+ASKED = len(DEPTHS) * (2 + 2 * len(LENGTHS))
+
+
+def world_places(moves, b, device):
+    """[B,tokens,ASKED]: where in the world, not in the frame, the layers are that a token shows; across
+    also as angles of waves of these lengths, which tell a window from the next. moves [B,T,3]: pan, tilt, zoom."""
+    unit = min(b.height, b.width) / 144
+    middles = lambda n: (torch.arange(n // 16, device=device) * 16 + 8 - n / 2) / unit
+    x0, y0 = middles(b.width)[None, None, None], middles(b.height)[None, None, :, None]
+    pan, tilt, zoom = (v[..., None, None] for v in moves.unbind(-1))
+    out = []
+    for depth in DEPTHS:
+        wide = 1 + (zoom - 1) * (.25 + .75 * depth)
+        x, y = x0 / wide + pan * depth + 0 * y0, y0 / wide + tilt * (.2 + .8 * depth) + 0 * x0
+        angles = [2 * torch.pi * x / length for length in LENGTHS]
+        out += [x / 128, y / 72, *(f(a) for a in angles for f in (torch.sin, torch.cos))]
+    return torch.stack(out, -1).flatten(1, 3)
+
+
+def slow(error, count):
+    """[B,C,T,h,w] -> [B]: mean square of what changes slowly in it, the DCT's modes 1 to `count` over time. A pan is a ramp in
+    time: most of its error is here, and this is a small part of all error."""
+    frames = error.shape[2]
+    k = torch.arange(1, min(count, frames - 1) + 1, device=error.device)[:, None]
+    basis = (2 / frames) ** .5 * torch.cos(torch.pi * k * (torch.arange(frames, device=error.device) + .5) / frames)
+    return torch.einsum('bcthw,kt->bckhw', error, basis).square().sum(2).mean((1, 2, 3)) / frames
+
+
 def main(args):
-    group = Group()
+    group = Group(apart=args.apart)
     torch.manual_seed(args.seed * 100 + group.rank)
     generator = torch.Generator(group.device).manual_seed(args.seed * 100 + group.rank)
     vae = train_vae.load(args.work, group.device)
@@ -55,7 +86,7 @@ def main(args):
     else:
         net = nets.build(args.mode, **dict(nets.SIZE, layers=args.layers))
     reader = nets.load_text(args.work)
-    probe = nn.Linear(net.patch_embedding.out_features, 3)
+    probe = nn.Linear(net.patch_embedding.out_features, 3 + (ASKED if args.world else 0))
     step, spent = (state['step'], state['spent']) if state else (0, 0.)
     if state:
         net.load_state_dict(state['net']), reader.load_state_dict(state['text']), probe.load_state_dict(state['probe'])
@@ -79,9 +110,10 @@ def main(args):
     group.average([weight])
     print('channel weights', [round(v, 2) for v in weight.flatten().tolist()], flush=True)
     clock = Clock(budget(args, args.fill + spent) + spent, spent, group)
-    log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', 'high', 'middle', 'low', 'place', 'norm', 'clips'], not group.main)
+    log = Log(args.work / f'logs/{args.name}.csv', ['step', 'seconds', 'loss', 'high', 'middle', 'low', 'place', 'world', 'norm', 'clips'], not group.main)
     nets.compiled(net, args.compile)
-    sums, counts, seen, saved = torch.zeros(5, device=group.device), torch.zeros(5, device=group.device), 0, clock.spent
+    sums, counts, seen, saved = torch.zeros(6, device=group.device), torch.zeros(6, device=group.device), 0, clock.spent
+    yonder = torch.zeros((), device=group.device)
     while (progress := clock.progress()) < 1:
         few = args.few if progress < args.early else None
         z, ids, length, picked, b, first, stress = bank.draw(args.tokens, frames=few)
@@ -96,10 +128,18 @@ def main(args):
             x = torch.cat([x, bank.conditioning(first, picked)], 1)
         inner = []
         with group.autocast():
-            v = net(x, t * 1000, rows, length, picked, probe=inner).float()
-        error = ((v - (noise - z)).square() * (weight * stress)).mean((1, 2, 3, 4))
-        where = (probe(inner[0].float()) - places(picked, b, group.device)).square().mean()
-        (error.mean() + args.place * where).backward()
+            v = net(x, t * 1000, rows, length, picked, probe=inner, probed=(1, nets.third(net)) if args.world else (1,)).float()
+        away = (v - (noise - z)) * (weight * stress).sqrt()
+        error = away.square().mean((1, 2, 3, 4))
+        where = (probe(inner[0].float())[..., :3] - places(picked, b, group.device)).square().mean()
+        loss = error.mean() + args.place * where
+        if args.slow:
+            loss = loss + args.slow * slow(away, args.modes).mean()
+        if args.world:
+            lost = (probe(inner[1].float())[..., 3:] - world_places(bank.moves, b, group.device)).square().mean((1, 2))
+            yonder = (lost * ~blank).sum() / (~blank).sum().clamp(min=1)
+            loss = loss + args.world * yonder
+        loss.backward()
         share = rate(progress, step, args.warmup, args.flat)
         norm = optimiser.step(share)
         ema.update()
@@ -108,9 +148,10 @@ def main(args):
             ema_text.update()
         with torch.no_grad():
             bands = torch.stack([torch.ones_like(t), t > .9, (t <= .9) & (t > .7), t <= .7]).float()
-            sums += torch.cat([bands @ error, where[None]])
-            counts += torch.cat([bands.sum(1), torch.ones(1, device=group.device)])
+            sums += torch.cat([bands @ error, where[None], yonder[None]])
+            counts += torch.cat([bands.sum(1), torch.ones(2, device=group.device)])
         step, seen = step + 1, seen + n * group.size
+        group.meet(step, net, probe, reader, ema.net, ema_text.net)
         bank.refresh(args.refresh)
         if step % args.every == 0 and group.main:
             log(step, int(clock.spent), *(sums / counts.clamp(min=1)).tolist(), norm.item(), seen)
@@ -118,6 +159,7 @@ def main(args):
         if clock.spent - saved > args.save and group.main:
             saved = clock.spent
             keep(args, net, reader, probe, ema, ema_text, step, clock, path)
+    group.meet(0, ema.net, ema_text.net)
     if group.main:
         keep(args, net, reader, probe, ema, ema_text, step, clock, path)
     print(f'{bank.made} clips drawn by this process', flush=True)
@@ -159,6 +201,9 @@ def options():
     p.add_argument('--freeze_text', action='store_true')
     p.add_argument('--blank', type=float, default=.1, help='share of samples without a caption')
     p.add_argument('--place', type=float, default=.1, help='weight of the position probe')
+    p.add_argument('--world', type=float, default=0., help='weight of a probe a third of the way through the blocks that asks a token where in the world its layers are')
+    p.add_argument('--slow', type=float, default=0., help='additional weight of the slowest changes in time in the loss')
+    p.add_argument('--modes', type=int, default=4, help='how many modes of time that is')
     p.add_argument('--rate', type=float, default=2.5e-3)
     p.add_argument('--warmup', type=int, default=60)
     p.add_argument('--flat', type=float, default=.5)
@@ -168,6 +213,7 @@ def options():
     p.add_argument('--save', type=float, default=40, help='seconds between savings')
     p.add_argument('--chunk', type=int, default=32)
     p.add_argument('--workers', type=int, default=4)
+    p.add_argument('--apart', type=int, default=0, help='several processes: average weights after so many steps, not gradients at each')
     p.add_argument('--compile', type=int, default=1)
     p.add_argument('--tiny', action='store_true')
     return p

@@ -263,6 +263,7 @@ def train_video(args, group):
     still = [m for n, m in (vae if args.hold else vae.decoder).named_modules() if isinstance(m, CausalConv3d) and m.last_tap and m.kernel_size[0] == 3]
     optimiser, clock = Optimiser([vae if args.hold else vae.decoder], args.rate / 2, group), Clock(budget(args) + spent, spent, group)
     log = Log(args.work / 'logs/vae_video.csv', ['step', 'seconds', 'loss', 'psnr_first', 'psnr_on_grid', 'psnr_between', 'psnr_last', 'away'], not group.main)
+    frames = Frames(group, 16 * args.pool, photos, 5) if args.first else None
     total, apart, n = torch.zeros((), device=group.device), torch.zeros((), device=group.device), 0
     in_time = lambda v: v.transpose(1, 2).flatten(0, 1)
     while (progress := clock.progress()) < 1:
@@ -274,7 +275,11 @@ def train_video(args, group):
             z = z + args.noise * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, 1, device=z.device)
         y = vae.decode(z)
         d = y - x
-        loss = loss_of(in_time(y), in_time(x), args.squares) + .5 * (1 - args.squares) * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
+        first = torch.zeros((), device=group.device)
+        if frames:  # a film's first frame is decoded alone
+            one = frames.draw(args.stills, args.crop + 32, args.crop + 32)
+            first = loss_of(vae.decode(vae.encode(one[:, :, None]))[:, :, 0], one, .9)
+        loss = args.first * first + loss_of(in_time(y), in_time(x), args.squares) + .5 * (1 - args.squares) * (d[:, :, 1:] - d[:, :, :-1]).abs().mean()
         (loss + args.hold * away).backward()
         optimiser.step(rate(progress, step, 50, .3))
         with torch.no_grad():
@@ -284,6 +289,8 @@ def train_video(args, group):
         step, n, total, apart = step + 1, n + 1, total + loss.detach(), apart + away.detach()
         if step % 8 == 0:
             clips.add()
+            if frames:
+                frames.add()
         if step % args.every == 0 and group.main:
             with torch.no_grad():
                 y = ema.net.decode(ema.net.encode(test))
@@ -308,6 +315,8 @@ if __name__ == '__main__':
     p.add_argument('--crop', type=int)
     p.add_argument('--whole', type=int, nargs=2, default=(144, 256))
     p.add_argument('--hold', type=float, default=0., help='train the encoder as well, with this weight on the squared distance from its latents of before')
+    p.add_argument('--first', type=float, default=0., help='weight of single frames, as first ones are decoded: pictures and rendered ones')
+    p.add_argument('--stills', type=int, default=16, help='how many of them at a step')
     p.add_argument('--rate', type=float, default=3e-3)
     p.add_argument('--go_on', action='store_true', help='the decoder from W/ckpt/vae.pt; its latents stay what they are')
     p.add_argument('--decoder', type=int, default=0, help='widen the decoder to so many channels first')

@@ -79,21 +79,6 @@ public struct ModelLimits: Hashable, Sendable, Codable {
         self.quantLinearAvailable = quantLinearAvailable
         self.defaults = defaults
     }
-
-    /// The sizes of the large models: 480p and 720p in five aspect ratios.
-    /// Source: TurboDiffusion `VIDEO_RES_SIZE_INFO`.
-    public static let standardResolutions: [String: [String: PixelSize]] = [
-        "480p": [
-            "16:9": PixelSize(width: 832, height: 480), "9:16": PixelSize(width: 480, height: 832),
-            "4:3": PixelSize(width: 640, height: 480), "3:4": PixelSize(width: 480, height: 640),
-            "1:1": PixelSize(width: 640, height: 640),
-        ],
-        "720p": [
-            "16:9": PixelSize(width: 1280, height: 720), "9:16": PixelSize(width: 720, height: 1280),
-            "4:3": PixelSize(width: 960, height: 720), "3:4": PixelSize(width: 720, height: 960),
-            "1:1": PixelSize(width: 960, height: 960),
-        ],
-    ]
 }
 
 /// The installed models and which one a mode takes when no rule names one.

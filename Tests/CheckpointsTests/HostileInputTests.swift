@@ -1,24 +1,13 @@
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Checkpoints
 
 /// Random damage to good files: whatever comes out, nothing crashes and nothing outside a file is read.
 @Suite struct HostileInputTests {
-    /// SplitMix64.
-    struct Generator: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
-    private func mutate(_ original: [UInt8], within range: Range<Int>, _ random: inout Generator) -> [UInt8] {
+    private func mutate(_ original: [UInt8], within range: Range<Int>, _ random: inout SplitMix) -> [UInt8] {
         var bytes = original
         for _ in 0..<Int.random(in: 1...4, using: &random) {
             let i = Int.random(in: range, using: &random)
@@ -40,7 +29,7 @@ import Testing
     private func attack(_ original: [UInt8], hot: Range<Int>, rounds: Int, seed: UInt64) -> (
         opened: Int, refused: Int
     ) {
-        var random = Generator(state: seed)
+        var random = SplitMix(seed)
         var opened = 0
         for round in 0..<rounds {
             let range = round % 4 == 0 ? original.indices : hot

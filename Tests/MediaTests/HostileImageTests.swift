@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Media
@@ -156,7 +157,7 @@ struct HostileImageTests {
         let seeds = try Self.inputs.filter { $0 != "inputs/downscale.png" }.map(GoldenImage.bytes)
         var limits = ImageLimits()
         limits.pixelCount = 1_000_000
-        var random = SplitMix(state: 20_251_224)
+        var random = SplitMix(20_251_224)
         var pictures = 0
         var errors = 0
         for round in 0..<15_000 {

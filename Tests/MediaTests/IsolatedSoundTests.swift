@@ -1,5 +1,6 @@
 import CFFmpeg
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Media
@@ -219,7 +220,7 @@ struct IsolatedSoundTests {
             try SoundFile.golden("tone.mp3"), try SoundFile.golden("tone.m4a"), try SoundFile.golden("alac.m4a"),
             SoundFile.Movie(data: Self.tone(400), sampleCount: 400).bytes, SoundFile.wave(Self.tone(400)),
         ]
-        var random = SplitMix(state: 11)
+        var random = SplitMix(11)
         for round in 0..<60 {
             let bytes = random.mutated(sources[round % 5], other: sources[(round + 1) % 5])
             let error = mediaError {

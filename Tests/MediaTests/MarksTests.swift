@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Media
@@ -132,7 +133,7 @@ struct MarksTests {
         let packet =
             Array("http://ns.adobe.com/xap/1.0/\0".utf8) + Array(SyntheticMediaXMP.packet(creatorTool: "x").utf8)
         let source = try jpeg(segment(0xE1, packet))
-        var random = SplitMix(state: 3)
+        var random = SplitMix(3)
         for _ in 0..<2000 {
             var bytes = source
             for _ in 0..<6 {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Media
@@ -25,7 +26,7 @@ struct ResizerTests {
         (37, 23, 16, 16), (37, 23, 64, 48), (5, 90, 33, 7), (1, 1, 9, 5), (200, 3, 1, 3), (64, 64, 64, 17),
     ])
     func agreesWithANaiveLoop(_ width: Int, _ height: Int, _ newWidth: Int, _ newHeight: Int) {
-        var random = SplitMix(state: UInt64(width * 1_000 + newWidth))
+        var random = SplitMix(UInt64(width * 1_000 + newWidth))
         let pixels = (0..<(width * height * 3)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         let image = RGBImage(width: width, height: height, pixels: pixels)
         let resized = Resizer.resize(image, width: newWidth, height: newHeight)

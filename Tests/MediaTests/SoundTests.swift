@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Media
@@ -102,7 +103,7 @@ struct SoundTests {
         let folder = TemporaryFolder()
         let sound = Sound(samples: (0..<198_000).map { sin(Float($0) / 50) / 3 })
         let sources = [Self.wave(seconds: 0.1), try PictureFile.read(film(folder, "a.mp4", sound: sound))]
-        var random = SplitMix(state: 7)
+        var random = SplitMix(7)
         for round in 0..<300 {
             var bytes = sources[round % 2]
             for _ in 0..<8 {

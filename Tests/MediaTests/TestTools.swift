@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Media
@@ -47,18 +48,7 @@ func peakKiB() -> Int {
     return usage.ru_maxrss
 }
 
-/// Source: Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SplitMix {
     /// One to four changes: flipped bits, extreme bytes, cuts, repeats, pieces of another file.
     mutating func mutated(_ original: [UInt8], other: [UInt8]) -> [UInt8] {
         var bytes = original

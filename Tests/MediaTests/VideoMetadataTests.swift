@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Media
@@ -63,7 +64,7 @@ struct VideoMetadataTests {
     }
 
     @Test func mutatedFilmsNeverCrash() {
-        var random = SplitMix(state: 7)
+        var random = SplitMix(7)
         var read = 0
         var refused = 0
         for _ in 0..<10_000 {

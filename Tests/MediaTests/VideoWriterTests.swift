@@ -1,5 +1,6 @@
 import CFFmpeg
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Media
@@ -204,7 +205,7 @@ struct VideoWriterTests {
             let folder = TemporaryFolder()
             let settings = VideoSettings(width: 64, height: 64, preset: .superfast)
             let writer = try VideoWriter(path: folder.file("clip.mp4"), settings: settings, marks: Film.marks)
-            var random = SplitMix(state: 1)
+            var random = SplitMix(1)
             var noise: [UInt8] = []
             var space = rlimit(rlim_cur: 100_000, rlim_max: rlim_t.max)
             setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &space)

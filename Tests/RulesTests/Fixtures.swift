@@ -2,12 +2,27 @@
 
 /// Two made-up models, one for each kind of job, and a shared family name.
 enum Fixture {
+    /// The sizes of the large models: 480p and 720p in five aspect ratios.
+    /// Source: TurboDiffusion `VIDEO_RES_SIZE_INFO`.
+    static let resolutions: [String: [String: PixelSize]] = [
+        "480p": [
+            "16:9": PixelSize(width: 832, height: 480), "9:16": PixelSize(width: 480, height: 832),
+            "4:3": PixelSize(width: 640, height: 480), "3:4": PixelSize(width: 480, height: 640),
+            "1:1": PixelSize(width: 640, height: 640),
+        ],
+        "720p": [
+            "16:9": PixelSize(width: 1280, height: 720), "9:16": PixelSize(width: 720, height: 1280),
+            "4:3": PixelSize(width: 960, height: 720), "3:4": PixelSize(width: 720, height: 960),
+            "1:1": PixelSize(width: 960, height: 960),
+        ],
+    ]
+
     static let text = ModelLimits(
-        name: "Wan2.1-1.3B", aliases: ["Wan"], modes: [.textToVideo], resolutions: ModelLimits.standardResolutions,
+        name: "Wan2.1-1.3B", aliases: ["Wan"], modes: [.textToVideo], resolutions: resolutions,
         defaultResolution: "480p", defaults: [.textToVideo: .init(sampler: .sde, sigmaMax: 80)])
 
     static let image = ModelLimits(
-        name: "Wan2.2-A14B", aliases: ["Wan"], modes: [.imageToVideo], resolutions: ModelLimits.standardResolutions,
+        name: "Wan2.2-A14B", aliases: ["Wan"], modes: [.imageToVideo], resolutions: resolutions,
         defaultResolution: "720p", quantLinearAvailable: false,
         defaults: [.imageToVideo: .init(sampler: .ode, sigmaMax: 200)])
 

@@ -1,22 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import Rules
 
 @Suite("Whatever the bytes are")
 struct ReaderFuzzTests {
-    /// SplitMix64, so that a failure can be repeated.
-    struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
     static let seeds: [[UInt8]] = [
         Array("steps = 2\nseed = [1, 2,\n 3]\nprompt = \"a\\u00e9\" # c\naspect_ratio: 16x9\n".utf8),
         Array("prompt = \"\"\"\nx \\\n y\"\"\"\nsampler = \u{201C}ode\u{201D}\nboundary = 0,9\n".utf8),
@@ -34,7 +22,7 @@ struct ReaderFuzzTests {
 
     @Test("20,000 mutated files: a value or a report with a place inside the file, never a crash")
     func mutations() {
-        var generator = Generator(state: 20_261_121)
+        var generator = SplitMix(20_261_121)
         var soundRules = 0
         var soundPrompts = 0
         var soundConfigurations = 0
@@ -74,7 +62,7 @@ struct ReaderFuzzTests {
         #expect(soundRules < 10_000)
     }
 
-    private static func mutate(_ bytes: inout [UInt8], _ generator: inout Generator) {
+    private static func mutate(_ bytes: inout [UInt8], _ generator: inout SplitMix) {
         let place = Int.random(in: 0...bytes.count, using: &generator)
         switch Int.random(in: 0..<5, using: &generator) {
         case 0: bytes.insert(contentsOf: tokens.randomElement(using: &generator)!, at: place)

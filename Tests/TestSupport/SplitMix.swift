@@ -1,5 +1,7 @@
 /// A small seeded generator (SplitMix64): the same values on every machine.
-public struct SplitMix: RandomNumberGenerator {
+///
+/// Source: Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014).
+public struct SplitMix: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     public init(_ seed: UInt64) { state = seed }

@@ -51,7 +51,7 @@ def game(expert=None, before=None, critic=.4):
     torch.nn.init.normal_(student.head.head.weight, std=.02)
     teacher, fake = nets.grown(student, 2), nets.build('t2v', **dict(nets.SIZE, layers=2))
     torch.nn.init.normal_(fake.head.head.weight, std=.02)
-    args = argparse.Namespace(mode='t2v', expert=expert, guidance=2., critic=critic, mismatch=.5)
+    args = argparse.Namespace(mode='t2v', expert=expert, guidance=2., critic=critic, mismatch=.5, high=.3)
     return match.Game(args, Group, teacher, student, fake, match.Critic(nets.SIZE['dim'], 2), before)
 
 
@@ -71,6 +71,13 @@ class Rolling(unittest.TestCase):
             torch.manual_seed(5)
             want = flow.few_steps(play.velocity(play.student, SAID, rounded=True), SHAPE, level + 1, 80., torch.default_generator, 'cpu')
             torch.testing.assert_close(film.detach(), want, atol=1e-5, rtol=1e-5)
+
+    def test_its_tokens_of_the_last_step_alone_are_given_and_can_be_asked(self):
+        play, inner = game(), []
+        film, _ = play.roll(torch.zeros(SHAPE), SAID, 2, None, inner)
+        self.assertEqual([tuple(tokens.shape) for tokens in inner], [(2, 3 * 2 * 4, nets.SIZE['dim'])])
+        inner[0].square().mean().backward(retain_graph=True)
+        self.assertGreater(play.student.blocks[0].ffn[0].weight.grad.abs().max(), 0)
 
     def test_an_expert_leaves_the_levels_before_to_the_other(self):
         play = game('low', before=game().student)
@@ -117,6 +124,7 @@ class Growing(unittest.TestCase):
             net = nets.grown(net, layers)
             self.assertEqual(len(net.blocks), layers)
             torch.testing.assert_close(net(x, t, SAID[0], SAID[1]), before)
+            self.assertEqual(nets.third(net), layers // 3)
         net(x, t, SAID[0], SAID[1]).square().mean().backward()
         self.assertTrue(all(b.ffn[2].weight.grad.abs().max() > 0 for b in net.blocks))
 

@@ -67,7 +67,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     private static let models = ModelCatalogue(models: [
         ModelLimits(
             name: "Wan2.1-1.3B", aliases: ["Wan"], modes: [.textToVideo],
-            resolutions: ModelLimits.standardResolutions, defaultResolution: "480p")
+            resolutions: [
+                "480p": ["16:9": PixelSize(width: 832, height: 480), "1:1": PixelSize(width: 640, height: 640)]
+            ],
+            defaultResolution: "480p")
     ])
 
     private static func readRule(_ bytes: [UInt8]) -> Bool {

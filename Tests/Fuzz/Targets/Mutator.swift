@@ -1,17 +1,17 @@
+import TestSupport
+
 /// Changes inputs at random; the same seed gives the same inputs on every machine.
-///
-/// Source: Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014), for the numbers.
 public struct Mutator: Sendable {
     private let seeds: [[UInt8]]
     private let tokens: [[UInt8]]
     private let limit: Int
-    private var state: UInt64
+    private var random: SplitMix
 
     public init(_ target: FuzzTarget, seed: UInt64) {
         seeds = target.seeds
         tokens = target.tokens
         limit = FuzzTarget.limit
-        state = seed
+        random = SplitMix(seed)
     }
 
     /// The next input: a seed with one to eight changes.
@@ -45,11 +45,7 @@ public struct Mutator: Sendable {
     }
 
     private mutating func below(_ bound: Int) -> Int {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        z ^= z >> 31
-        return bound > 0 ? Int(z.multipliedFullWidth(by: UInt64(bound)).high) : 0
+        let value = random.next()
+        return bound > 0 ? Int(value.multipliedFullWidth(by: UInt64(bound)).high) : 0
     }
 }
