@@ -34,9 +34,10 @@ extension CUDABackend {
             x.shape == output.shape && x.dtype == output.dtype && weight.elementCount == dim && weight.dtype == .f32,
             "norm of \(x.shape) into \(output.shape)")
         if isWide([x, output], dim), weight.isAligned(16) {
+            let form = normForm(rows: rows, dim: dim)
             return launch(
-                .norms, "rms_norm_wide_\(dim <= 2048 ? 8 : 20)", grid: ((rows + 3) / 4, 1), threads: 128, x, weight,
-                output, Int32(rows), Int32(dim), epsilon)
+                .norms, "rms_norm_wide_\(form.name)", grid: (form.blocks, 1), threads: 128, x, weight, output,
+                Int32(rows), Int32(dim), epsilon)
         }
         launch(
             .norms, "rms_norm_\(x.dtype)", grid: (rows, 1), threads: rowThreads(dim), x, weight, output, Int32(dim),
@@ -90,9 +91,10 @@ extension CUDABackend {
         precondition(
             weight.elementCount == dim && weight.dtype == .f32 && table.shape == [tokens, headDim / 2, 2]
                 && table.dtype == .f32, "norm and rotation of \(x.shape)")
+        let form = normForm(rows: tokens, dim: dim)
         launch(
-            .norms, "rms_norm_rotate_wide_\(dim <= 2048 ? 8 : 20)", grid: ((tokens + 3) / 4, 1), threads: 128, x,
-            weight, table, Int32(tokens), Int32(dim), Int32(headDim / 2), epsilon)
+            .norms, "rms_norm_rotate_wide_\(form.name)", grid: (form.blocks, 1), threads: 128, x, weight, table,
+            Int32(tokens), Int32(dim), Int32(headDim / 2), epsilon)
     }
 
     /// A warp holds a row where registers suffice; else a block does.

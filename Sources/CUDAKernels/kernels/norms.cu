@@ -65,6 +65,16 @@ template <int STEPS, int WARPS> struct Row {
     }
     DEVICE int at(int s) const { return (s * 32 * WARPS + lane) * 8; }
     DEVICE bool inside(int s) const { return live && at(s) < dim; }
+    DEVICE float rms_factor(float epsilon) const {
+        float squares = 0, v[8];
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            unpack8(bits[s], v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) squares += v[i] * v[i];
+        }
+        return 1.0f / sqrtf(row_reduce<WARPS, false>(squares) / dim + epsilon);
+    }
     /// As `layer_norm`, in place.
     DEVICE void norm(const float *weight, const float *bias, float epsilon, int modulated) {
         float sum = 0, squares = 0, v[8];
@@ -150,87 +160,55 @@ DEVICE void layer_norm_rows8(const bf16 *x, const float *weight, const float *bi
 LAYER_NORM_WIDE(short, 6, 1)
 LAYER_NORM_WIDE(long, 5, 4)
 
-template <int STEPS>
+template <int STEPS, int WARPS>
 DEVICE void rms_norm_wide(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    const bf16 *from = x + (i64)row * dim;
-    float v[STEPS][8];
-    float squares = 0;
+    Row<STEPS, WARPS> r(x, rows, dim);
+    const float factor = r.rms_factor(epsilon);
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            unpack8(*(const uint4 *)(from + at), v[s]);
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) {
+            float v[8], w[8];
+            load8(weight + r.at(s), w);
+            unpack8(r.bits[s], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
+            for (int i = 0; i < 8; i++) v[i] *= factor * w[i];
+            *(uint4 *)(out + (i64)r.row * dim + r.at(s)) = pack8(v);
         }
-    }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8];
-            load8(weight + at, w);
-#pragma unroll
-            for (int i = 0; i < 8; i++) v[s][i] *= factor * w[i];
-            *(uint4 *)(out + (i64)row * dim + at) = pack8(v[s]);
-        }
-    }
 }
-KERNEL rms_norm_wide_8(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    rms_norm_wide<8>(x, weight, out, rows, dim, epsilon);
-}
-KERNEL rms_norm_wide_20(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    rms_norm_wide<20>(x, weight, out, rows, dim, epsilon);
-}
-
 /// The same in place, then the rotation of `rotate`: the norm's result is rounded between them, as if it had been stored.
-template <int STEPS>
+template <int STEPS, int WARPS>
 DEVICE void rms_norm_rotate_wide(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
                                  float epsilon) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    bf16 *from = x + (i64)row * dim;
-    float v[STEPS][8];
-    float squares = 0;
+    Row<STEPS, WARPS> r(x, rows, dim);
+    const float factor = r.rms_factor(epsilon);
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            unpack8(*(const uint4 *)(from + at), v[s]);
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) {
+            float v[8], w[8], turn[8];
+            load8(weight + r.at(s), w);
+            load8(table + ((i64)r.row * half + r.at(s) / 2 % half) * 2, turn);
+            unpack8(r.bits[s], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
-        }
-    }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8], turn[8], y[8];
-            load8(weight + at, w);
-            load8(table + ((i64)row * half + at / 2 % half) * 2, turn);
-#pragma unroll
-            for (int i = 0; i < 8; i++) y[i] = rounded<bf16>(v[s][i] * (factor * w[i]));
+            for (int i = 0; i < 8; i++) v[i] = rounded<bf16>(v[i] * (factor * w[i]));
 #pragma unroll
             for (int i = 0; i < 8; i += 2) {
-                v[s][i] = y[i] * turn[i] - y[i + 1] * turn[i + 1];
-                v[s][i + 1] = y[i] * turn[i + 1] + y[i + 1] * turn[i];
+                const float low = v[i], high = v[i + 1];
+                v[i] = low * turn[i] - high * turn[i + 1];
+                v[i + 1] = low * turn[i + 1] + high * turn[i];
             }
-            *(uint4 *)(from + at) = pack8(v[s]);
+            *(uint4 *)(x + (i64)r.row * dim + r.at(s)) = pack8(v);
         }
+}
+#define RMS_NORM_WIDE(NAME, STEPS, WARPS)                                                                              \
+    KERNEL rms_norm_wide_##NAME(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {     \
+        rms_norm_wide<STEPS, WARPS>(x, weight, out, rows, dim, epsilon);                                               \
+    }                                                                                                                  \
+    KERNEL rms_norm_rotate_wide_##NAME(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,  \
+                                       float epsilon) {                                                                \
+        rms_norm_rotate_wide<STEPS, WARPS>(x, weight, table, rows, dim, half, epsilon);                                \
     }
-}
-KERNEL rms_norm_rotate_wide_8(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
-                              float epsilon) {
-    rms_norm_rotate_wide<8>(x, weight, table, rows, dim, half, epsilon);
-}
-KERNEL rms_norm_rotate_wide_20(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
-                               float epsilon) {
-    rms_norm_rotate_wide<20>(x, weight, table, rows, dim, half, epsilon);
-}
+RMS_NORM_WIDE(short, 6, 1)
+RMS_NORM_WIDE(long, 5, 4)
 
 /// One block a row: x / sqrt(mean(x^2) + epsilon) * weight. In place is allowed.
 template <typename T> DEVICE void rms_norm(const T *x, const float *weight, T *out, int dim, float epsilon) {
