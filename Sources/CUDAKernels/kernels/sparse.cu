@@ -69,26 +69,6 @@ extern "C" __global__ void __launch_bounds__(1024) center_means(double *means, d
     }
 }
 
-/// to `[selected]`, ascending, by one warp: the blocks above the threshold and, of those that equal it, the first.
-DEVICE void write_chosen(const u64 *order, u64 threshold, int key_blocks, int selected, int *to) {
-    const int lane = threadIdx.x % 32;
-    const u32 before = (1u << lane) - 1;
-    int equals = 0, written = 0, above = 0;
-    for (int b = lane; b < key_blocks; b += 32) above += order[b] > threshold;
-    for (int n = 16; n > 0; n /= 2) above += __shfl_xor_sync(0xFFFFFFFFu, above, n);
-    for (int base = 0; base < key_blocks; base += 32) {
-        const int b = base + lane;
-        const bool equal = b < key_blocks && order[b] == threshold;
-        const u32 equal_lanes = __ballot_sync(0xFFFFFFFFu, equal);
-        const bool taken = (b < key_blocks && order[b] > threshold) ||
-                           (equal && equals + __popc(equal_lanes & before) < selected - above);
-        const u32 taken_lanes = __ballot_sync(0xFFFFFFFFu, taken);
-        if (taken) to[written + __popc(taken_lanes & before)] = b;
-        equals += __popc(equal_lanes);
-        written += __popc(taken_lanes);
-    }
-}
-
 /// chosen `[heads, query blocks, selected]`, ascending: the blocks of greatest q . k, of equals the earlier. Block (query
 /// block, head) of 256 threads; shared memory: dim doubles and `key_blocks` keys of 8 bytes.
 KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int key_blocks, int dim, int selected) {
@@ -150,7 +130,23 @@ KERNEL choose_blocks(const double *queries, const double *keys, int *chosen, int
         if (found[2] == wanted) break; // all that agree are among the selected
         __syncthreads();
     }
-    if (tid < 32) write_chosen(order, threshold, key_blocks, selected, chosen + at * selected);
+    int above = 0;
+    for (int base = 0; base < key_blocks; base += blockDim.x)
+        above += __syncthreads_count(base + tid < key_blocks && order[base + tid] > threshold);
+    if (tid >= 32) return;
+    const u32 before = (1u << lane) - 1;
+    int equals = 0, written = 0;
+    for (int base = 0; base < key_blocks; base += 32) {
+        const int b = base + lane;
+        const bool equal = b < key_blocks && order[b] == threshold;
+        const u32 equal_lanes = __ballot_sync(0xFFFFFFFFu, equal);
+        const bool taken = (b < key_blocks && order[b] > threshold) ||
+                           (equal && equals + __popc(equal_lanes & before) < selected - above);
+        const u32 taken_lanes = __ballot_sync(0xFFFFFFFFu, taken);
+        if (taken) chosen[at * selected + written + __popc(taken_lanes & before)] = b;
+        equals += __popc(equal_lanes);
+        written += __popc(taken_lanes);
+    }
 }
 
 /// c `[8, 8]` += a `[8, 4]` b `[4, 8]` in double precision: lane l has a[l / 4][l % 4], b[l % 4][l / 4] and c[l / 4][2 (l % 4)] and
@@ -236,5 +232,20 @@ extern "C" __global__ void __launch_bounds__(256, 2)
         wanted -= above;
         if (agree == wanted) break; // all that agree are among the selected
     }
-    write_chosen(order, threshold, key_blocks, selected, chosen + ((i64)head * query_blocks + first + warp) * selected);
+    const u32 before = (1u << lane) - 1;
+    int *to = chosen + ((i64)head * query_blocks + first + warp) * selected;
+    int equals = 0, written = 0, above = 0;
+    for (int b = lane; b < key_blocks; b += 32) above += order[b] > threshold;
+    for (int n = 16; n > 0; n /= 2) above += __shfl_xor_sync(0xFFFFFFFFu, above, n);
+    for (int base = 0; base < key_blocks; base += 32) {
+        const int b = base + lane;
+        const bool equal = b < key_blocks && order[b] == threshold;
+        const u32 equal_lanes = __ballot_sync(0xFFFFFFFFu, equal);
+        const bool taken = (b < key_blocks && order[b] > threshold) ||
+                           (equal && equals + __popc(equal_lanes & before) < selected - above);
+        const u32 taken_lanes = __ballot_sync(0xFFFFFFFFu, taken);
+        if (taken) to[written + __popc(taken_lanes & before)] = b;
+        equals += __popc(equal_lanes);
+        written += __popc(taken_lanes);
+    }
 }
