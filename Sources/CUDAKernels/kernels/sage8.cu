@@ -61,6 +61,13 @@ KERNEL sage8_values(const bf16 *v, const float *most, u8 *values, int tokens, in
     }
 }
 
+/// `exp2_fast`, and the compiler keeps to the order in which they are asked for.
+DEVICE float exp2_in_order(float x) {
+    float y;
+    asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x) : "memory");
+    return y;
+}
+
 // MARK: The kernel
 
 /// c `[64, 128]` += a `[64, 32]` b `[128, 32]`^T of int8 codes with int32 sums, laid out as `multiply_group`'s.
@@ -204,47 +211,53 @@ template <bool BRANCH> DEVICE void attend_codes(const Attention8 &p) {
     if (own == 0) named_arrive(1, 256);
     float o[16][4], top[2], sum[2], change[2];
     u32 a[4][4];
-    // Scores to values of e4m3, at most 448, in the place of `packed`; of the sums so far `change` is left. A whole number on top of
-    // 1.5 x 2^23 is that number's float: what the sums of codes begin with is taken off with the scale.
-    auto exponentials = [&](int (&codes)[16][4], u32 (&packed)[4][4], float scale, int left) {
-        constexpr float LOG2E_448 = 8.807f, WHOLE = 12582912.0f;
-        float s[16][4];
-#pragma unroll
-        for (int j = 0; j < 16; j++)
-#pragma unroll
-            for (int v = 0; v < 4; v++) s[j][v] = __int_as_float(codes[j][v]);
+    // Sums of codes, which begin with 1.5 x 2^23 and so are that number's floats, to exponentials of at most 448; of the sums so far
+    // `change` is left. The powers follow each other, whatever becomes of them.
+    auto exponentials = [&](int (&codes)[16][4], float (&s)[16][4], float scale, int left) {
+        constexpr float LOG2_448 = 8.807f, WHOLE = 12582912.0f;
         if (left < 128) {
 #pragma unroll
             for (int j = 0; j < 16; j++)
 #pragma unroll
                 for (int v = 0; v < 4; v++)
-                    if (8 * j + lane % 4 * 2 + v % 2 >= left) s[j][v] = -__int_as_float(0x7F800000);
+                    if (8 * j + lane % 4 * 2 + v % 2 >= left) codes[j][v] = (int)0xFF800000;
         }
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float most = s[0][2 * r];
+            // Their order as whole numbers is that of the floats.
+            int first = codes[0][2 * r];
 #pragma unroll
-            for (int j = 0; j < 16; j++) most = fmaxf(most, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
+            for (int j = 0; j < 16; j++) first = __vimax3_s32(first, codes[j][2 * r], codes[j][2 * r + 1]);
+            float most = __int_as_float(first);
             most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 1));
             most = fmaxf(most, __shfl_xor_sync(0xFFFFFFFFu, most, 2));
             most = fmaxf((most - WHOLE) * scale, top[r]);
             change[r] = exp2_fast(top[r] - most);
-            const float shift = fmaf(-WHOLE, scale, LOG2E_448 - most);
+            const float shift = fmaf(-WHOLE, scale, LOG2_448 - most);
             top[r] = most;
-            float even = sum[r] * change[r], odd = 0;
 #pragma unroll
-            for (int j = 0; j < 16; j++) {
-                s[j][2 * r] = exp2_fast(fmaf(s[j][2 * r], scale, shift));
-                s[j][2 * r + 1] = exp2_fast(fmaf(s[j][2 * r + 1], scale, shift));
-                even += s[j][2 * r];
-                odd += s[j][2 * r + 1];
-            }
-            sum[r] = even + odd;
+            for (int j = 0; j < 16; j++)
+#pragma unroll
+                for (int v = 2 * r; v < 2 * r + 2; v++)
+                    s[j][v] = exp2_in_order(fmaf(__int_as_float(codes[j][v]), scale, shift));
         }
+    };
+    auto add = [&](const float (&s)[16][4]) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float part[4] = {};
+#pragma unroll
+            for (int j = 0; j < 16; j++)
+#pragma unroll
+                for (int i = 0; i < 2; i++) part[j % 2 * 2 + i] += s[j][2 * r + i];
+            sum[r] = sum[r] * change[r] + ((part[0] + part[1]) + (part[2] + part[3]));
+        }
+    };
+    auto pack = [&](const float (&s)[16][4]) {
 #pragma unroll
         for (int i = 0; i < 16; i++) {
             const float *first = s[i / 4 * 4 + i % 4 / 2 * 2] + i % 2 * 2, *second = first + 4;
-            packed[i / 4][i % 4] = e4m3_codes(first[0], first[1]) | e4m3_codes(second[0], second[1]) << 16;
+            a[i / 4][i % 4] = e4m3_codes(first[0], first[1]) | e4m3_codes(second[0], second[1]) << 16;
         }
     };
     int base = 0;
@@ -288,6 +301,7 @@ template <bool BRANCH> DEVICE void attend_codes(const Attention8 &p) {
         full(k_full, at);
         {
             int codes[16][4];
+            float s[16][4];
             const float scale = k_scale(at);
             const int rest = left(at);
             start(codes);
@@ -304,38 +318,39 @@ template <bool BRANCH> DEVICE void attend_codes(const Attention8 &p) {
             wait_products<0>();
             settle(codes);
             release(k_free, at, times(0));
-            exponentials(codes, a, scale, rest);
+            exponentials(codes, s, scale, rest);
+            add(s);
+            pack(s);
         }
         for (int t = 1; t < count; t++) {
             const int next = place(t);
             int codes[16][4];
-            u32 packed[4][4];
+            float s[16][4];
             start(codes);
             full(k_full, next);
             const float scale = k_scale(next);
             const int rest = left(next);
-            full(v_full, at);
             named_sync(1 + own, 256);
             scores(codes, next);
+            full(v_full, at);
             values(at);
             named_arrive(2 - own, 256);
             wait_products<1>();
             settle(codes);
             release(k_free, next, times(t));
-            exponentials(codes, packed, scale, rest);
-#pragma unroll
-            for (int i = 0; i < 16; i++) asm volatile("" : "+r"(packed[i / 4][i % 4])::"memory");
+            exponentials(codes, s, scale, rest);
             // Long there: a branch, so that the next wait is not taken before the exponentials.
+            settle(s);
             full(v_full, at);
             wait_products<0>();
             release(v_free, at, times(t - 1));
             settle(o);
+            add(s);
 #pragma unroll
             for (int i = 0; i < 16; i++)
 #pragma unroll
                 for (int v = 0; v < 4; v++) o[i][v] *= change[v / 2];
-#pragma unroll
-            for (int i = 0; i < 16; i++) asm volatile("mov.b32 %0, %1;" : "=r"(a[i / 4][i % 4]) : "r"(packed[i / 4][i % 4]) : "memory");
+            pack(s);
             at = next;
         }
         if (lane == 0) barrier_arrive(q_free + 8 * own_q);
