@@ -41,7 +41,8 @@ extension GPUBenchmark {
                 var x = latents
                 for (expert, timestep) in [(0, Float(996)), (0, 932), (1, 852), (1, 608)] {
                     x = try experts[expert].velocity(
-                        latents: x, timestep: timestep, text: texts[expert], attention: attention, workspace: workspace)
+                        latents: x, timestep: timestep, text: texts[expert], attention: attention, workspace: workspace,
+                        repeats: true)
                 }
             }
         }
@@ -86,7 +87,8 @@ extension GPUBenchmark {
             var x = latents
             for timestep in timesteps {
                 x = try network.velocity(
-                    latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace)
+                    latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace,
+                    repeats: true)
             }
         }
     }

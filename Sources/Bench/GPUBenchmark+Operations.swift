@@ -68,8 +68,46 @@ extension GPUBenchmark {
             try run("", x, y, .none, compares: true)
             try run(", GELU", x, wide, .activation(.geluTanh))
             try run(", gated", wide, y, .gated(gate))
+            if precision != .int8 {
+                rows.append(
+                    try feedForward(name, precision, wide, gate, operations: 2 * unit * Double(hidden), ceiling))
+            }
         }
         return rows
+    }
+
+    /// Norm, two layers and gated residual in one operation.
+    private func feedForward(
+        _ name: String, _ precision: LinearPrecision, _ hidden: Tensor, _ gate: Tensor, operations: Double,
+        _ ceiling: Double?
+    ) throws -> Row {
+        let (dim, width, few) = (Self.dim, Self.hidden, 16)
+        let (x, normed) = (try random([Self.tokens, dim]), try random([Self.tokens, dim]))
+        let (first, second) = (
+            try layer(width, dim, precision, keeps: true), try layer(dim, width, precision, keeps: true)
+        )
+        let norm = RowNorm.modulated(shift: gate, scale: gate, epsilon: 1e-6)
+        func run() {
+            backend.feedForward(
+                x, by: norm, first.layer, second.layer, gate: gate, hidden: hidden, normed: normed)
+        }
+        // What the first rows get, against double precision over float32 weights, from a norm as the backend rounds it.
+        let start = try backend.allocate([few, dim], backend.activationType)
+        backend.modulatedNorm(x.rows(0..<few), shift: gate, scale: gate, epsilon: 1e-6, into: start)
+        let (input, old) = (backend.download(start), backend.download(x.rows(0..<few)))
+        run()
+        let (found, gates) = (backend.download(x.rows(0..<few)), backend.download(gate))
+        let error: () -> (dense: Double?, bits: Double?) = {
+            let middle = Self.exact(input, few, first.values, from: dim, to: width).map { y in
+                Float(y / (1 + exp(-1.5957691216057308 * (y + 0.044715 * y * y * y))))
+            }
+            let added = Self.exact(middle, few, second.values, from: width, to: dim)
+            let expected = added.indices.map { Float(Double(gates[$0 % dim]) * added[$0]) }
+            return (Self.error(zip(found, old).map { $0 - $1 }, expected), nil)
+        }
+        return try time(
+            "feed-forward \(name) \(dim) -> \(width) -> \(dim)", operations: operations, ceiling: ceiling,
+            error: error, run)
     }
 
     private func norms(_ ceilings: Ceilings) throws -> [Row] {
@@ -215,22 +253,29 @@ extension GPUBenchmark {
 
     /// Of the first 64 rows of a layer's output, against the same layer in double precision over float32 weights.
     private func error(of output: Tensor, _ input: Tensor, _ weights: [Float]) -> Double {
-        let (rows, k, n) = (64, input.shape[1], output.shape[1])
+        let rows = 64
         let (x, y) = (backend.download(input.rows(0..<rows)), backend.download(output.rows(0..<rows)))
+        let expected = Self.exact(x, rows, weights, from: input.shape[1], to: output.shape[1])
         var (difference, norm) = (0.0, 0.0)
+        for (found, wanted) in zip(y, expected) {
+            difference += (Double(found) - wanted) * (Double(found) - wanted)
+            norm += wanted * wanted
+        }
+        return (difference / norm).squareRoot()
+    }
+
+    /// A layer in double precision: weights `[n, k]` followed by the bias.
+    private static func exact(_ x: [Float], _ rows: Int, _ weights: [Float], from k: Int, to n: Int) -> [Double] {
         x.withUnsafeBufferPointer { x in
             weights.withUnsafeBufferPointer { w in
-                for row in 0..<rows {
-                    for column in 0..<n {
-                        var sum = Double(w[n * k + column])
-                        for i in 0..<k { sum += Double(x[row * k + i]) * Double(w[column * k + i]) }
-                        difference += (Double(y[row * n + column]) - sum) * (Double(y[row * n + column]) - sum)
-                        norm += sum * sum
-                    }
+                (0..<rows * n).map { index in
+                    let (row, column) = (index / n, index % n)
+                    var sum = Double(w[n * k + column])
+                    for i in 0..<k { sum += Double(x[row * k + i]) * Double(w[column * k + i]) }
+                    return sum
                 }
             }
         }
-        return (difference / norm).squareRoot()
     }
 
     /// Values between -0.05 and 0.05 that do not repeat soon.

@@ -81,6 +81,8 @@ public struct GPUBenchmark {
         case operations, transformer, decoder, encoder
         /// A network of the shipped model's size, whose steps are many short kernels.
         case small
+        /// The installed model's standard films (`ClipBenchmark`).
+        case clip
         case textEncoder = "text-encoder"
         /// Wan2.1-14B at 480p and 720p.
         case large
@@ -105,7 +107,7 @@ public struct GPUBenchmark {
             case .textEncoder: rows += try textEncoder()
             case .large: rows += try large()
             case .experts: rows += try experts()
-            case .swap, .drop: continue  // in processes or with backends of their own
+            case .swap, .drop, .clip: continue  // in processes or with backends of their own
             }
         }
         return Table(
@@ -147,7 +149,8 @@ public struct GPUBenchmark {
                         upstream: isPlain ? (share < 1 ? 0.369 : 0.63) : nil
                     ) {
                         _ = try network.velocity(
-                            latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
+                            latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace,
+                            repeats: true)
                     })
                 guard share < 1, isPlain != (name == "SageSLA 10 %") else { continue }
                 rows.append(
@@ -158,7 +161,8 @@ public struct GPUBenchmark {
                         var x = latents
                         for timestep: Float in [988, 932, 852, 608] {
                             x = try network.velocity(
-                                latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace)
+                                latents: x, timestep: timestep, text: text, attention: attention, workspace: workspace,
+                                repeats: true)
                         }
                     })
             }

@@ -65,12 +65,15 @@ public struct MemoryBenchmark {
     let steps: Int
     let frames: Int
     let films: Int
+    let hostLimit: Int?
 
     /// - Parameters:
     ///   - frames: of each film.
     ///   - films: of each case; the last one's times count.
-    public init(device: Int, steps: Int = 4, frames: Int = 81, films: Int = 2) {
+    ///   - hostLimit: most bytes of host memory for what waits there; nil for what there is.
+    public init(device: Int, steps: Int = 4, frames: Int = 81, films: Int = 2, hostLimit: Int? = nil) {
         (self.device, self.steps, self.frames, self.films) = (device, steps, frames, films)
+        self.hostLimit = hostLimit
     }
 
     /// - Parameters:
@@ -93,10 +96,12 @@ public struct MemoryBenchmark {
     ) throws -> Row {
         let backend = try CUDABackend(device: device, memoryLimit: one.limit)
         let model = try FullSizeModel(one.kind) { weights.tensors($0) }
+        let hostLimit = hostLimit
         let generator = try Generator(
             model, backend: backend,
             options: Generator.Options(
-                availableMemory: { backend.freeMemory() }, hostMemory: HostMemory.available,
+                availableMemory: { backend.freeMemory() },
+                hostMemory: { HostMemory.available().map { min($0, hostLimit ?? $0) } },
                 cardMemory: min(one.limit, backend.device.memoryBytes), log: log,
                 peakMemory: { backend.memoryUsage.peak },
                 resetPeakMemory: { backend.resetPeakMemory() }))

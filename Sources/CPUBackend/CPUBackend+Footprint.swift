@@ -28,6 +28,9 @@ extension CPUBackend {
         switch operation {
         case .linear(let rows, let input, _, let precision, _):
             precision == .int8 ? rows * (input + 127) / 128 * 128 * kernels.code_bytes : 0
+        case .feedForward(_, let rows, let dim, let hidden, let precision):
+            OperationShape.layersOfFeedForward(atOnce: rows, dim: dim, hidden: hidden, precision: precision)
+                .map { scratchBytes(of: $0) }.max() ?? 0
         case .attention(let queries, _, let heads, let dim): queries * heads * dim * 4
         case .sparseLinearAttention(let tokens, let heads, let dim, _): 3 * tokens * heads * dim * 4
         case .write: 0

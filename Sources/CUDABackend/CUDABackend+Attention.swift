@@ -38,10 +38,15 @@ extension CUDABackend {
         attendPlainly(problem, heads: heads, kernel: "attend_plain_\(q.dtype)")
     }
 
+    /// Whether one head is attended to by products: where the kernels for 64 and 128 channels do not suit it.
+    static func isWideHead(_ dim: Int, keys: Int) -> Bool {
+        dim % 8 == 0 && (dim > 128 || (dim >= 32 && dim != 64 && dim != 128 && keys >= 64))
+    }
+
     /// One wide head in bf16 (the VAE's): scores, softmax and sums as three passes, for some queries at a time.
     private func attendByProducts(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, into output: Tensor) -> Bool {
         let (queries, keys, dim) = (q.shape[0], k.shape[0], q.shape[2])
-        guard dim > 128, dim % 8 == 0, keys % 8 == 0, scale > 0, canUse(.products, [q, k, v, output]) else {
+        guard Self.isWideHead(dim, keys: keys), keys % 8 == 0, scale > 0, canUse(.products, [q, k, v, output]) else {
             return false
         }
         let values = scratch([dim, keys], .bf16)

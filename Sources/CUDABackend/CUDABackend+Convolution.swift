@@ -62,9 +62,10 @@ extension CUDABackend {
         let (m, n, k) = (output.elementCount / layer.outputChannels, layer.outputChannels, layer.weight.shape[1])
         let frames = x.shape[0] + (history?.shape[0] ?? 0) + layer.kernel.t
         let isSmall = frames * x.shape[1] * x.shape[2] * x.shape[3] < 1 << 31 && layer.kernel.h * layer.kernel.w <= 32
-        if fastPaths.contains(.convolution), x.dtype == .bf16, isSmall, layer.inputChannels % 8 == 0, x.isAligned(16),
-            history?.isAligned(16) ?? true
-        {
+        let isTensor = fastPaths.contains(.convolution) && x.dtype == .bf16 && isSmall
+        let width = n <= 32 ? 32 : 96
+        let blocks = (m + 127) / 128 * ((n + width - 1) / width)
+        if isTensor, layer.inputChannels % 8 == 0, x.isAligned(16), history?.isAligned(16) ?? true {
             if usesHopper, let tile = filmTile(layer, output, residual) {
                 return launch(
                     .frames, "frames_convolution_\(tile.name)",
@@ -84,11 +85,14 @@ extension CUDABackend {
                     threads: 2 * tile.rows, shared: 1024 + 4 * (tile.rows + tile.columns) * 128, x, layer.weight,
                     output, Int64(m), Int32(n), Int32(k), epilogue, window)
             }
-            let width = n <= 32 ? 32 : 96
             return launch(
-                .gemm, "tensor_convolution_\(width)", grid: ((m + 127) / 128 * ((n + width - 1) / width), 1),
-                threads: 256, shared: 3 * (128 + width) * 128, x, layer.weight, output, Int64(m), Int32(n), Int32(k),
-                epilogue, window)
+                .gemm, "tensor_convolution_\(width)", grid: (blocks, 1), threads: 256, shared: 3 * (128 + width) * 128,
+                x, layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
+        }
+        if isTensor, fastPaths.contains(.narrow) {
+            return launch(
+                .gemm, "narrow_convolution_\(width)", grid: (blocks, 1), threads: 256, shared: 3 * (128 + width) * 128,
+                x, layer.weight, output, Int64(m), Int32(n), Int32(k), epilogue, window)
         }
         launch(
             .gemm, "plain_convolution_\(x.dtype)", grid: ((m + 63) / 64 * ((n + 63) / 64), 1), threads: 256, x,

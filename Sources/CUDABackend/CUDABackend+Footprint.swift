@@ -17,7 +17,8 @@ extension CUDABackend {
             if precision == .int8 || precision == .fp8, suitsRows8(output: output, input: input) {
                 let making = stored == .bf16 ? 0 : stored == .f32 ? 2 : stored == .i8 ? 3 : 4
                 return LayerFootprint(
-                    held: count + output * 4 + bias + narrowBias,
+                    // Bounds take the least that is allocated.
+                    held: count + output * 4 + bias + narrowBias + 16,
                     making: count * 2 + making * count + (stored == .i8 ? blocks * 4 : 0))
             }
             switch (stored, precision) {
@@ -53,9 +54,16 @@ extension CUDABackend {
                 return rows * input + rows * 4 + (isGated ? output * 6 : 0)
             }
             if precision == .int8 { return rows * stride + blocks * 4 }
+            if isGated, takesGate(rows: rows, input: input) { return output * (input + 1) * own }
             return isGated && products != nil && activationType == .bf16 ? rows * output * own : 0
+        case .feedForward(let rows, let atOnce, let dim, let hidden, let precision):
+            if precision == .int8 || precision == .fp8, fusesFeedForward(dim: dim, hidden: hidden) {
+                return rows * (dim + 12) + dim * 6
+            }
+            return OperationShape.layersOfFeedForward(atOnce: atOnce, dim: dim, hidden: hidden, precision: precision)
+                .map { scratchBytes(of: $0) }.max() ?? 0
         case .attention(let queries, let keys, let heads, let dim):
-            guard heads == 1, dim > 128 else { return 0 }
+            guard heads == 1, Self.isWideHead(dim, keys: keys) else { return 0 }
             let rows = min(queries, max(128, (32 << 20) / max(keys, 1) / 128 * 128))
             return dim * keys * 2 + rows * keys * 6
         case .sparseLinearAttention(let tokens, let heads, let dim, let options):

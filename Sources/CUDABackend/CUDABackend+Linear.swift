@@ -65,13 +65,33 @@ extension CUDABackend {
         let blocks = ((rows + 127) / 128, (columns + 127) / 128)
         let codes = scratch([rows, blocks.1 * 128], .i8)
         let scale = scratch([blocks.0, blocks.1], .f32)
+        let isWide = columns % 8 == 0 && canUse(.codes, [x]) && codes.isAligned(16)
         launch(
-            .int8, "quantize_\(x.dtype)", grid: (blocks.1, blocks.0), threads: 256, x, codes, scale, Int32(rows),
-            Int32(columns), Int32(blocks.1 * 128))
+            .int8, isWide ? "quantize_wide" : "quantize_\(x.dtype)", grid: (blocks.1, blocks.0),
+            threads: isWide ? 1024 : 256, x, codes, scale, Int32(rows), Int32(columns), Int32(blocks.1 * 128))
         return (codes, scale, blocks.1 * 128)
     }
 
+    /// What layers of eight bits are given of one input, made by the first that wants it.
+    private struct InputCodes {
+        var rows8: Rows8?
+        var blocks: (codes: Tensor, scale: Tensor, stride: Int)?
+    }
+
     public func linear(_ x: Tensor, _ layer: any Linear, into output: Tensor, _ epilogue: Epilogue) {
+        var codes = InputCodes()
+        linear(x, layer, into: output, epilogue, &codes)
+    }
+
+    public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
+        precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")
+        var codes = InputCodes()
+        for (layer, output) in zip(layers, outputs) { linear(x, layer, into: output, .none, &codes) }
+    }
+
+    private func linear(
+        _ x: Tensor, _ layer: any Linear, into output: Tensor, _ epilogue: Epilogue, _ known: inout InputCodes
+    ) {
         guard let layer = layer as? CUDALinear else { preconditionFailure("a layer of another backend") }
         let (m, k) = x.matrix
         let n = layer.outputSize
@@ -83,35 +103,20 @@ extension CUDABackend {
         finish.bias = layer.bias.address
         switch layer.weights {
         case .int8(let codes, let scale, let stride):
-            let input = quantized(x)
+            let input = known.blocks ?? quantized(x)
+            known.blocks = input
             finish.roundsFirst = activationType == .bf16 ? 1 : 0
             launch(
                 .int8, "int8_linear_\(output.dtype)", grid: ((m + 127) / 128 * ((n + 127) / 128), 1), threads: 256,
                 shared: 128 * 132 * 4, input.codes, input.scale, codes, scale, output, Int64(m), Int32(n),
                 Int32(stride), finish)
         case .rows8:
-            multiplyRows8(rows8(x), layer, into: output, epilogue, finish)
+            let input = known.rows8 ?? rows8(x)
+            known.rows8 = input
+            multiplyRows8(input, layer, into: output, epilogue, finish)
         case .dense(let stored):
-            if multiply(x, stored, layer.narrowBias, hasBias: layer.bias != nil, into: output, epilogue) { return }
+            if multiply(x, stored, layer.narrowBias, wideBias: layer.bias, into: output, epilogue) { return }
             product(x, x.dtype == .f32 ? layer.exactWeight(stored, self) : stored, into: output, finish)
-        }
-    }
-
-    public func linear(_ x: Tensor, _ layers: [any Linear], into outputs: [Tensor]) {
-        precondition(layers.count == outputs.count, "\(layers.count) layers into \(outputs.count) outputs")
-        // Codes of the input are made once.
-        var codes: Rows8?
-        for (layer, output) in zip(layers, outputs) {
-            guard let layer = layer as? CUDALinear, case .rows8 = layer.weights, x.elementCount > 0 else {
-                linear(x, layer, into: output, .none)
-                continue
-            }
-            precondition(
-                x.matrix.columns == layer.inputSize && output.matrix == (x.matrix.rows, layer.outputSize),
-                "linear \(layer.inputSize) -> \(layer.outputSize): \(x.shape) -> \(output.shape)")
-            let input = codes ?? rows8(x)
-            codes = input
-            multiplyRows8(input, layer, into: output, .none, KernelEpilogue(bias: layer.bias.address))
         }
     }
 

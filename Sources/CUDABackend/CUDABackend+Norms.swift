@@ -18,9 +18,10 @@ extension CUDABackend {
             precondition(weights.elementCount == dim && weights.dtype == .f32, "norm weights \(weights.shape)")
         }
         if isWide([x, output], dim), ([scale, shift].compactMap { $0 }).allSatisfy({ $0.isAligned(16) }) {
+            let form = normForm(rows: rows, dim: dim)
             return launch(
-                .norms, "layer_norm_wide_\(dim <= 2048 ? 8 : 20)", grid: ((rows + 3) / 4, 1), threads: 128, x, scale,
-                shift, output, Int32(rows), Int32(dim), epsilon, modulated)
+                .norms, "layer_norm_wide_\(form.name)", grid: (form.blocks, 1), threads: 128, x, scale, shift, output,
+                Int32(rows), Int32(dim), epsilon, modulated)
         }
         launch(
             .norms, "layer_norm_\(x.dtype)_\(output.dtype)", grid: (rows, 1), threads: rowThreads(dim), x, scale, shift,
@@ -33,9 +34,10 @@ extension CUDABackend {
             x.shape == output.shape && x.dtype == output.dtype && weight.elementCount == dim && weight.dtype == .f32,
             "norm of \(x.shape) into \(output.shape)")
         if isWide([x, output], dim), weight.isAligned(16) {
+            let form = normForm(rows: rows, dim: dim)
             return launch(
-                .norms, "rms_norm_wide_\(dim <= 2048 ? 8 : 20)", grid: ((rows + 3) / 4, 1), threads: 128, x, weight,
-                output, Int32(rows), Int32(dim), epsilon)
+                .norms, "rms_norm_wide_\(form.name)", grid: (form.blocks, 1), threads: 128, x, weight, output,
+                Int32(rows), Int32(dim), epsilon)
         }
         launch(
             .norms, "rms_norm_\(x.dtype)", grid: (rows, 1), threads: rowThreads(dim), x, weight, output, Int32(dim),
@@ -89,9 +91,15 @@ extension CUDABackend {
         precondition(
             weight.elementCount == dim && weight.dtype == .f32 && table.shape == [tokens, headDim / 2, 2]
                 && table.dtype == .f32, "norm and rotation of \(x.shape)")
+        let form = normForm(rows: tokens, dim: dim)
         launch(
-            .norms, "rms_norm_rotate_wide_\(dim <= 2048 ? 8 : 20)", grid: ((tokens + 3) / 4, 1), threads: 128, x,
-            weight, table, Int32(tokens), Int32(dim), Int32(headDim / 2), epsilon)
+            .norms, "rms_norm_rotate_wide_\(form.name)", grid: (form.blocks, 1), threads: 128, x, weight, table,
+            Int32(tokens), Int32(dim), Int32(headDim / 2), epsilon)
+    }
+
+    /// A warp holds a row where registers suffice; else a block does.
+    func normForm(rows: Int, dim: Int) -> (name: String, blocks: Int) {
+        dim <= 1536 ? ("short", (rows + 3) / 4) : ("long", rows)
     }
 
     /// Whether rows of bf16 can be read 8 values at a time and held in a warp's registers.

@@ -9,20 +9,35 @@ extension CUDABackend {
     ///
     /// - Returns: false if this product is not for the library; nothing was done then.
     func multiply(
-        _ x: Tensor, _ w: Tensor, _ bias: Tensor?, hasBias: Bool, into output: Tensor, _ epilogue: Epilogue
+        _ x: Tensor, _ w: Tensor, _ bias: Tensor?, wideBias: Tensor?, into output: Tensor, _ epilogue: Epilogue
     ) -> Bool {
         let (m, k) = x.matrix
         let n = output.matrix.columns
-        guard let products, m >= Self.libraryRows, n >= 32, k % 8 == 0, n % 8 == 0, hasBias == (bias != nil),
+        guard let products, m >= Self.libraryRows, n >= 32, k % 8 == 0, n % 8 == 0, (wideBias == nil) == (bias == nil),
             [x, w, output].allSatisfy({ $0.dtype == .bf16 && $0.isAligned(16) })
         else { return false }
-        return finish(output, epilogue, bias: bias) { epilogue, accumulates, target in
+        func run(
+            _ w: Tensor, _ epilogue: MatrixProducts.Epilogue, accumulates: Bool, into target: Tensor
+        ) -> Bool {
             must(else: true) {
                 try products.multiply(
                     x: x.address, w: w.address, into: target.address, m: m, n: n, k: k, epilogue: epilogue,
                     accumulates: accumulates)
             }
         }
+        if case .gated(let gate) = epilogue, takesGate(rows: m, input: k) {
+            let gated = (w: scratch([n, k], .bf16), bias: scratch([n], .bf16))
+            launchElements(
+                .elements, "gate_weights", count: n * k / 8, w, wideBias, gate, gated.w, gated.bias, Int32(n), Int32(k))
+            let plain: MatrixProducts.Epilogue = bias != nil ? .bias(gated.bias.address) : .none
+            return run(gated.w, plain, accumulates: true, into: output)
+        }
+        return finish(output, epilogue, bias: bias) { run(w, $0, accumulates: $1, into: $2) }
+    }
+
+    /// Whether a gate in bf16 is taken into the weights: they are fewer than what it would else be multiplied with.
+    func takesGate(rows: Int, input: Int) -> Bool {
+        fastPaths.contains(.gates) && products != nil && activationType == .bf16 && rows >= max(input, Self.libraryRows)
     }
 
     /// Has `run` multiply with what the library can fuse of `epilogue`, and does the rest after it.

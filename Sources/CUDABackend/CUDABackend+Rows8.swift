@@ -37,9 +37,14 @@ extension CUDABackend {
             (values, bias) = (widened, given)
         }
         let rows = rows8(values)
+        let (wide, bounds) = (try uploaded(bias), try allocate([2], .f32))
+        fill(bounds, with: 0)
+        launch(
+            .fp8, "row_bounds", grid: ((size.output + 3) / 4, 1), threads: 128, rows.codes, rows.scale, wide, bounds,
+            Int32(size.output), Int32(size.input))
         return CUDALinear(
-            size: size, precision: .fp8, weights: .rows8(codes: rows.codes, scale: rows.scale),
-            bias: try uploaded(bias), narrowBias: try narrowed(bias), source: nil)
+            size: size, precision: .fp8, weights: .rows8(codes: rows.codes, scale: rows.scale), bias: wide,
+            narrowBias: try narrowed(bias), bounds: bounds, source: nil)
     }
 
     /// Whether a layer of that size becomes e4m3 when eight bits are asked for.
@@ -107,6 +112,25 @@ extension CUDABackend {
         }
     }
 
+    func suitsNormedRows8(_ x: Tensor, _ norm: RowNorm) -> Bool {
+        let (rows, dim) = x.matrix
+        return rows > 0 && isWide([x], dim)
+            && [norm.scale, norm.shift].compactMap { $0 }.allSatisfy { $0.isAligned(16) && $0.elementCount == dim }
+    }
+
+    /// Codes of the norm of x.
+    /// - Parameter lengths: f32 `[rows]`, if given receives the lengths of the norm's rows.
+    func normedRows8(_ x: Tensor, _ norm: RowNorm, lengths: Tensor? = nil) -> Rows8 {
+        let (rows, dim) = x.matrix
+        let result = Rows8(codes: scratch([rows, dim], .u8), scale: scratch([rows], .f32))
+        let form = normForm(rows: rows, dim: dim)
+        launch(
+            .norms, "layer_norm_rows8_\(form.name)", grid: (form.blocks, 1), threads: 128, x, norm.scale, norm.shift,
+            result.codes, result.scale, lengths, Int32(rows), Int32(dim), norm.epsilon,
+            Int32(norm.isModulated ? 1 : 0))
+        return result
+    }
+
     public func linear(
         normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
         normed: Tensor
@@ -116,14 +140,10 @@ extension CUDABackend {
             guard case .rows8 = $0.weights else { return false }
             return $0.inputSize == dim
         }
-        guard ours.count == layers.count, isWide([x], dim), rows > 0,
-            [norm.scale, norm.shift].compactMap({ $0 }).allSatisfy({ $0.isAligned(16) && $0.elementCount == dim })
-        else { return linearAfterNorm(x, norm, layers, into: outputs, epilogue, normed: normed) }
-        let input = Rows8(codes: scratch([rows, dim], .u8), scale: scratch([rows], .f32))
-        launch(
-            .fp8, "layer_norm_rows8_\(dim <= 2048 ? 8 : 20)", grid: ((rows + 3) / 4, 1), threads: 128, x, norm.scale,
-            norm.shift, input.codes, input.scale, Int32(rows), Int32(dim), norm.epsilon,
-            Int32(norm.isModulated ? 1 : 0))
+        guard ours.count == layers.count, suitsNormedRows8(x, norm) else {
+            return linearAfterNorm(x, norm, layers, into: outputs, epilogue, normed: normed)
+        }
+        let input = normedRows8(x, norm)
         for (layer, output) in zip(ours, outputs) {
             precondition(output.matrix == (rows, layer.outputSize), "linear of \(x.shape) into \(output.shape)")
             var finish = kernelEpilogue(epilogue, rows: rows, output: output)

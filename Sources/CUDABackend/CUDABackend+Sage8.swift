@@ -2,22 +2,21 @@ import CUDADriver
 import Tensors
 
 /// `Attention8` of sage8.cu.
-struct KernelAttention8: KernelArgument, BitwiseCopyable {
-    var q: DeviceAddress
-    var k: DeviceAddress
-    var v: DeviceAddress
-    var out: DeviceAddress
+struct KernelAttention8: BitwiseCopyable {
+    var q: TensorMap
+    var k: TensorMap
+    var v: TensorMap
+    var out: TensorMap
+    var queries: TensorMap
+    var folded: TensorMap
     var blocks: DeviceAddress
     var qScale: DeviceAddress
     var kScale: DeviceAddress
     var vScale: DeviceAddress
-    var queries: DeviceAddress
-    var folded: DeviceAddress
     var states: DeviceAddress
     var shift: DeviceAddress
     var heads: Int32
     var tokens: Int32
-    var padded: Int32
     var selected: Int32
     var scale: Float
 }
@@ -36,11 +35,12 @@ extension CUDABackend {
     /// SageSLA's own blocks on Hopper, 64 queries and 128 keys.
     func usesSage8(_ sizes: SparseAttentionSizes, _ tensors: [Tensor]) -> Bool {
         suitsSage8(dim: sizes.dim, queryBlock: sizes.queryBlock, keyBlock: sizes.keyBlock)
-            && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
+            && sizes.keyBlocks <= 2048 && tensors.allSatisfy { $0.dtype == .bf16 && $0.isAligned(16) }
     }
 
     func suitsSage8(dim: Int, queryBlock: Int, keyBlock: Int) -> Bool {
-        fastPaths.contains(.sage8) && usesHopper && dim == 128 && queryBlock == 64 && keyBlock == 128
+        fastPaths.contains(.sage8) && usesHopper && stream.makesTensorMaps && dim == 128 && queryBlock == 64
+            && keyBlock == 128
     }
 
     /// q's codes, and what its blocks are chosen by.
@@ -87,16 +87,28 @@ extension CUDABackend {
             .sage8, "sage8_values", grid: (sizes.keyBlocks, sizes.heads), threads: 256, v, most, codes.v, tokens,
             heads, Int32(padded))
         launchElements(.sage, "sage_value_scale", count: width, most, scales.v, Int32(width))
-        launch(
-            .sage8, branch == nil ? "sage8_attention" : "sage8_attention_branch",
-            grid: (sizes.queryBlocks, sizes.heads), threads: 128,
-            shared: 1024 + (64 + 4 * 128) * 128,
-            KernelAttention8(
-                q: own.codes.address, k: codes.k.address, v: codes.v.address, out: output.address,
-                blocks: chosen.address, qScale: own.scale.address, kScale: scales.k.address, vScale: scales.v.address,
-                queries: q.address, folded: branch?.folded.address ?? 0, states: branch?.states.address ?? 0,
-                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, padded: Int32(padded),
-                selected: Int32(sizes.selected), scale: scale))
+        must {
+            func bytes(_ x: Tensor, rows: Int) throws -> TensorMap {
+                try stream.tensorMap(x.address, tokens: x.shape[0], heads: sizes.heads, element: .byte, rows: rows)
+            }
+            let queries = try stream.tensorMap(q.address, tokens: sizes.tokens, heads: sizes.heads)
+            let folded = try branch.map { try stream.tensorMap($0.folded.address, tokens: width, heads: 1, rows: 128) }
+            let problem = KernelAttention8(
+                q: try bytes(own.codes, rows: 64), k: try bytes(codes.k, rows: 128),
+                v: try stream.tensorMap(
+                    codes.v.address, tokens: width, heads: 1, width: padded, element: .byte, rows: 128),
+                out: try stream.tensorMap(output.address, tokens: sizes.tokens, heads: sizes.heads), queries: queries,
+                folded: folded ?? queries, blocks: chosen.address, qScale: own.scale.address,
+                kScale: scales.k.address, vScale: scales.v.address, states: branch?.states.address ?? 0,
+                shift: branch?.bias.address ?? 0, heads: heads, tokens: tokens, selected: Int32(sizes.selected),
+                scale: scale)
+            launchWhole(
+                .sage8, branch == nil ? "sage8_attention" : "sage8_attention_branch",
+                blocks: min(device.multiprocessors, (sizes.queryBlocks + 1) / 2 * sizes.heads), threads: 384,
+                shared: Self.sage8Bytes, problem)
+        }
         withExtendedLifetime((own, codes, scales, chosen, branch)) {}
     }
+    /// Queries twice, rows that come and go, five tiles of keys and values, what the producer notes, and barriers.
+    static let sage8Bytes = 1024 + 4 * 64 * 128 + 2 * 64 * 256 + 5 * (2 * 128 * 128 + 8 + 32) + 16 + 96
 }

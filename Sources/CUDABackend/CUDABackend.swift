@@ -23,6 +23,7 @@ public final class CUDABackend: Backend {
     let uploads: LazyUploads
     let waits = TransferWaits()
     let landing = LandingMemory()
+    let known = KnownRepetitions()
 
     /// - Parameters:
     ///   - device: which of the GPUs that this process may use.
@@ -79,6 +80,10 @@ public final class CUDABackend: Backend {
     public var powerState: PowerState? { PowerState(of: stream) }
 
     public func check() throws { try fault.take() }
+
+    /// Forgets a refusal that says nothing about the device.
+    /// - Returns: whether there was none.
+    func forgetsFault() -> Bool { fault.forget() }
 
     // MARK: For the operations
 
@@ -170,6 +175,14 @@ private final class DeviceFault: @unchecked Sendable {
     var isClear: Bool { lock.withLock { error == nil } }
 
     func note(_ new: BackendError) { lock.withLock { if error == nil { error = new } } }
+
+    /// - Returns: whether there was none.
+    func forget() -> Bool {
+        lock.withLock {
+            defer { error = nil }
+            return error == nil
+        }
+    }
 
     /// Throws it; a lost device stays lost.
     func take() throws {

@@ -21,6 +21,8 @@ final class CUDALinear: Linear, @unchecked Sendable {
     let bias: Tensor?
     /// bf16 `[out]`, as cuBLASLt wants it.
     let narrowBias: Tensor?
+    /// Of e4m3 codes, f32 `[2]`: the length of the longest row of weights, and the greatest bias.
+    let bounds: Tensor?
     /// What the layer was made from, where the GPU holds it rounded; for float32 inputs.
     private let source: HostTensor?
     private let lock = NSLock()
@@ -28,11 +30,11 @@ final class CUDALinear: Linear, @unchecked Sendable {
 
     init(
         size: (output: Int, input: Int), precision: LinearPrecision, weights: Weights, bias: Tensor?,
-        narrowBias: Tensor? = nil, source: HostTensor?
+        narrowBias: Tensor? = nil, bounds: Tensor? = nil, source: HostTensor?
     ) {
         (outputSize, inputSize) = size
         (self.precision, self.weights, self.bias, self.source) = (precision, weights, bias, source)
-        self.narrowBias = narrowBias
+        (self.narrowBias, self.bounds) = (narrowBias, bounds)
     }
 
     var byteCount: Int {
@@ -65,7 +67,7 @@ final class CUDALinear: Linear, @unchecked Sendable {
         return CUDALinear(
             size: (outputSize, inputSize), precision: precision, weights: replaced,
             bias: bias == nil ? nil : rest.removeFirst(), narrowBias: narrowBias == nil ? nil : rest.removeFirst(),
-            source: source)
+            bounds: bounds, source: source)
     }
 
     /// The weights for inputs in float32: as stored, even where the GPU's copy is rounded to bf16.

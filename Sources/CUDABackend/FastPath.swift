@@ -11,6 +11,8 @@ public enum FastPath: String, CaseIterable, Sendable {
     case products
     /// Convolutions on tensor cores.
     case convolution
+    /// The same where channels are no multiple of 8.
+    case narrow
     /// Attention on tensor cores.
     case attention
     /// Attention by warps of 32 queries.
@@ -33,10 +35,16 @@ public enum FastPath: String, CaseIterable, Sendable {
     case sage8
     /// Layers of eight bits in e4m3 with a scale a row, by cuBLASLt on Hopper.
     case rows8
-    /// Block means and SageSLA's codes 16 bytes at a time.
+    /// Hidden rows of e4m3 layers as codes out of the product that makes them, by Hopper's own instructions.
+    case fused
+    /// The gate of a residual in bf16 taken into the weights.
+    case gates
+    /// Block means, SageSLA's codes and those of int8 layers 16 bytes at a time.
     case codes
     /// Large copies to the GPU through pinned memory that several threads fill.
     case uploads
+    /// Short steps and chunks of frames that are queued again and again, in one call each.
+    case graphs
 
     /// Those that the environment does not leave out.
     public static var chosen: Set<FastPath> {

@@ -2,7 +2,7 @@ import CUDAKernels
 
 /// The files of kernels, each compiled to one module.
 enum KernelFile: String, CaseIterable {
-    case elements, norms, gemm, int8, attention, turns, sparse, branch, branch16, sage, sage8, fp8, halo, frames
+    case elements, norms, gemm, int8, attention, turns, sparse, branch, branch16, sage, sage8, fp8, fused, halo, frames
 }
 
 /// A file of CUDA C++ that this program carries.

@@ -91,7 +91,7 @@ extension CUDAStream {
     /// Queues a copy into host memory; complete only after `synchronize`, or for work that is ordered after this queue's.
     public func beginCopyToHost(_ address: DeviceAddress, _ bytes: UnsafeMutableRawBufferPointer) throws {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
-        try enter()
+        try enterForHost("copying from the GPU")
         try driver.check(driver.copyToHost(base, address, bytes.count, stream), "copying from the GPU")
     }
 }

@@ -56,6 +56,8 @@ public final class CUDADriver: @unchecked Sendable {
             UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UnsafeMutableRawPointer?>?
         ) -> Status
     /// nil in drivers before CUDA 12.
+    let graphs: GraphFunctions?
+    /// The same.
     let encodeTensorMap:
         (
             @convention(c) (
@@ -112,6 +114,7 @@ public final class CUDADriver: @unchecked Sendable {
         functionGetAttribute = try load("cuFuncGetAttribute")
         functionSetAttribute = try load("cuFuncSetAttribute")
         launchKernel = try load("cuLaunchKernel")
+        graphs = try? GraphFunctions(library)
         encodeTensorMap = try? load("cuTensorMapEncodeTiled")
         try check(initialize(0), "initialising the driver")
     }

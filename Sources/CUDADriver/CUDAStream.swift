@@ -19,6 +19,8 @@ public final class CUDAStream: @unchecked Sendable {
     /// Events around every piece of work while a profile is taken.
     private var spans: [(name: String, start: OpaquePointer, end: OpaquePointer)]?
 
+    let scratch = ScratchUse()
+
     /// - Throws: `CUDAError` "driver".
     public init(driver: CUDADriver, device: CUDADevice, memoryLimit: Int? = nil) throws {
         (self.driver, self.device, self.memoryLimit) = (driver, device, memoryLimit)
@@ -49,6 +51,16 @@ public final class CUDAStream: @unchecked Sendable {
     /// Makes the GPU the calling thread's.
     func enter() throws { try driver.check(driver.contextSetCurrent(context), "using \(device.name)") }
 
+    /// The same for what the host has a part in, which cannot be noted.
+    func enterForHost(_ what: String) throws {
+        try enter()
+        guard scratch.isNoting else { return }
+        throw CUDAError(.driver, "\(what) while work is noted", hint: "such work is queued piece by piece")
+    }
+
+    /// Whether a profile is being taken, for which work is queued piece by piece.
+    public var isProfiled: Bool { lock.withLock { spans != nil } }
+
     // MARK: Memory
 
     /// Bytes allocated now, and at most since the last `resetPeak`.
@@ -74,6 +86,7 @@ public final class CUDAStream: @unchecked Sendable {
     public func allocate(_ byteCount: Int) throws -> DeviceAddress {
         try enter()
         let size = max(byteCount, 16)
+        if let address = try scratch.place(size) { return address }
         let fits = lock.withLock {
             guard memoryLimit.map({ used + size <= $0 }) ?? true else { return false }
             used += size
@@ -91,25 +104,26 @@ public final class CUDAStream: @unchecked Sendable {
         }
         if status != 0 { lock.withLock { used -= size } }
         try driver.check(status, "allocating \(size) bytes")
+        scratch.allocated(address, size)
         return address
     }
 
     /// Gives memory back after the work queued so far.
     public func free(_ address: DeviceAddress, _ byteCount: Int) {
-        guard driver.contextSetCurrent(context) == 0 else { return }
+        guard !scratch.takesBack(address, byteCount), driver.contextSetCurrent(context) == 0 else { return }
         _ = driver.freeAsync(address, handle)
         lock.withLock { used -= max(byteCount, 16) }
     }
 
     public func copyToDevice(_ bytes: UnsafeRawBufferPointer, _ address: DeviceAddress) throws {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
-        try enter()
+        try enterForHost("copying to the GPU")
         try driver.check(driver.copyToDevice(address, base, bytes.count, handle), "copying to the GPU")
     }
 
     /// Waits for all work queued before.
     public func copyToHost(_ address: DeviceAddress, _ bytes: UnsafeMutableRawBufferPointer) throws {
-        try enter()
+        try enterForHost("copying from the GPU")
         if let base = bytes.baseAddress, bytes.count > 0 {
             try driver.check(driver.copyToHost(base, address, bytes.count, handle), "copying from the GPU")
         }
@@ -129,7 +143,7 @@ public final class CUDAStream: @unchecked Sendable {
     }
 
     public func synchronize() throws {
-        try enter()
+        try enterForHost("waiting for the GPU")
         try driver.check(driver.streamSynchronize(handle), "waiting for the GPU")
     }
 

@@ -198,6 +198,8 @@ public final class MatrixProducts: @unchecked Sendable {
 
     private func check(_ status: Status) throws {
         guard status != 0 else { return }
+        // A GPU that was lost before says so itself.
+        try stream.synchronize()
         throw CUDAError(
             .product, "cuBLASLt error \(status)",
             hint: "\(library.path) may not suit the driver \(stream.driver.version)")

@@ -40,6 +40,9 @@ static const char sage8[] = {
 static const char fp8[] = {
 #embed "kernels/fp8.cu"
     , 0};
+static const char fused[] = {
+#embed "kernels/fused.cu"
+    , 0};
 static const char halo[] = {
 #embed "kernels/halo.cu"
     , 0};
@@ -52,7 +55,7 @@ static const char frames[] = {
 static const struct cuda_source sources[] = {
     SOURCE(elements), SOURCE(norms), SOURCE(gemm), SOURCE(int8), SOURCE(attention), SOURCE(sparse),
     SOURCE(fp8),      SOURCE(halo),  SOURCE(branch), SOURCE(sage),
-    SOURCE(sage8),    SOURCE(turns), SOURCE(branch16), SOURCE(frames),
+    SOURCE(sage8),    SOURCE(turns), SOURCE(branch16), SOURCE(frames),   SOURCE(fused),
 };
 
 struct cuda_source cuda_common_source(void) { return (struct cuda_source)SOURCE(common); }

@@ -92,7 +92,8 @@ extension GenerationJob {
                 let layers = Double(transformer.configuration.layerCount)
                 return try transformer.velocity(
                     latents: latents, timestep: denoising.schedule.roundedTimestep(step), text: text,
-                    attention: request.attentionKind, workspace: space, window: window
+                    attention: request.attentionKind, workspace: space, window: window, repeats: window == nil,
+                    observesInside: false
                 ) { stage, _ in
                     guard case .block(let layer) = stage else { return }
                     try self.tracker.reach((Double(step) + Double(layer + 1) / (layers + 1)) * share)

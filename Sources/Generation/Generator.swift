@@ -178,6 +178,8 @@ public final class Generator {
             options.log(
                 "out of memory at \(MemoryEstimate.text(bytes)) more; once again with a smaller plan: \(smaller.text)")
             job.memory = smaller
+            // The report tells what this plan took.
+            options.resetPeakMemory()
             return try work(job)
         }
     }

@@ -128,8 +128,7 @@ struct MemoryNeeds {
             }
         let operations: [OperationShape] = [
             .linear(rows: tokens, input: dim, output: dim, precision: precision, isGated: true),
-            .linear(rows: rows, input: dim, output: hidden, precision: precision, isGated: false),
-            .linear(rows: rows, input: hidden, output: dim, precision: precision, isGated: true), attention,
+            .feedForward(rows: tokens, atOnce: rows, dim: dim, hidden: hidden, precision: precision), attention,
             .write(count: tokens * transformer.patchInputSize),
         ]
         stepWorkspace =

@@ -12,7 +12,7 @@ private func e4m3(_ x: Float) -> Float {
 }
 
 /// Rows of x as their codes and scales say.
-private func rows8(_ x: [Float], _ rows: Int, _ columns: Int) -> [Float] {
+func rows8(_ x: [Float], _ rows: Int, _ columns: Int) -> [Float] {
     (0..<rows).flatMap { row in
         let values = x[row * columns..<(row + 1) * columns]
         let most = max(1e-12, values.map { abs($0) }.max() ?? 0)
@@ -95,17 +95,7 @@ private func checkNormed(_ c: Check, _ m: Int, _ k: Int, _ n: Int, _ layer: any 
             isModulated
             ? .modulated(shift: ht.tensor, scale: st.tensor, epsilon: 1e-6)
             : .affine(weight: st.tensor, bias: ht.tensor, epsilon: 1e-6)
-        var y: [Float] = []
-        for row in 0..<m {
-            let values = x[row * k..<(row + 1) * k].map(Double.init)
-            let mean = values.reduce(0, +) / Double(k)
-            let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(k) + 1e-6).squareRoot()
-            for (i, value) in values.enumerated() {
-                let factor = Double(scale[i]) + (isModulated ? 1 : 0)
-                y.append(Float((value - mean) / deviation * factor + Double(shift[i])))
-            }
-        }
-        y = c.rounded(y)
+        let y = c.rounded(normed(x, m, k, factor: scale.map { isModulated ? 1 + $0 : $0 }, shift))
         let expected = product(rows8(y, m, k), rows8(w, n, k), b, m, k, n)
         let outputs = [try c.tensor([m, n]), try c.tensor([m, n])]
         c.backend.linear(
@@ -117,5 +107,15 @@ private func checkNormed(_ c: Check, _ m: Int, _ k: Int, _ n: Int, _ layer: any 
                 "\(m) x \(k) -> \(n), after a\(isModulated ? " modulated" : "n affine") norm", output,
                 expected.map(gelu), 1e-2, bf16: 1e-2)
         }
+    }
+}
+
+/// Rows of x less their mean, over their deviation, times `factor`, plus `shift`.
+func normed(_ x: [Float], _ rows: Int, _ columns: Int, factor: [Float], _ shift: [Float]) -> [Float] {
+    (0..<rows).flatMap { row in
+        let values = x[row * columns..<(row + 1) * columns].map(Double.init)
+        let mean = values.reduce(0, +) / Double(columns)
+        let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(columns) + 1e-6).squareRoot()
+        return values.enumerated().map { Float(($1 - mean) / deviation * Double(factor[$0]) + Double(shift[$0])) }
     }
 }

@@ -25,7 +25,7 @@ public enum OperationChecks {
         var all: [(String, (Check) throws -> Void)] = [
             ("memory", checkMemory), ("elements", checkElements), ("permute", checkPermute), ("norms", checkNorms),
             ("rotate", checkRotate), ("linear", checkLinear), ("int8", checkInt8),
-            ("fp8", checkRows8), ("attention", checkAttention),
+            ("fp8", checkRows8), ("feed-forward", checkFeedForward), ("attention", checkAttention),
             ("sparse", checkSparseAttention), ("convolution", checkConvolution),
             ("convolution of frames", checkConvolutionOfFrames), ("frames", checkFrames), ("streaming", checkStreaming),
         ]

@@ -49,17 +49,27 @@ public struct BlockComparison {
             layerCount: size.layerCount, textDim: size.textDim, sparseLinear: false, dtype: .bf16)
     }
 
-    /// What an error may be: some roundings of the type in which the backend on trial keeps its activations.
-    static func limit(_ type: DType) -> Double { type == .bf16 ? 0x1.4p-7 : 1e-4 }
+    /// What an error may be: some roundings of the type in which the backend on trial keeps its activations, or one of the
+    /// narrower type in which it multiplies (half a step of e4m3 at its coarsest; of int8, half a step of a block whose
+    /// largest value is some four times what its values are like).
+    static func limit(_ type: DType, _ precision: LinearPrecision) -> Double {
+        switch precision {
+        case .fp8: 0x1p-4
+        case .int8: 0x1p-5
+        case .stored, .float: type == .bf16 ? 0x1.4p-7 : 1e-4
+        }
+    }
 
     /// - Parameters:
     ///   - judge: computes in float32.
     ///   - precision: of the linear layers on trial; the judge computes with the weights as they are.
+    ///   - limits: the precision whose limits hold; nil for `precision`.
     ///   - weights: makes up tensors by their names, shapes and types; called once.
     /// - Throws: errors of the two backends.
     public func run(
         _ trial: any Backend, against judge: any Backend, precision: LinearPrecision = .stored,
-        weights: ([SafetensorsWriter.Entry]) -> [String: HostTensor], report: @escaping (Outcome) -> Void
+        limits: LinearPrecision? = nil, weights: ([SafetensorsWriter.Entry]) -> [String: HostTensor],
+        report: @escaping (Outcome) -> Void
     ) throws -> (passed: Int, failed: Int) {
         precondition(judge.activationType == .f32, "the judge computes in float32")
         let tensors = weights(entries)
@@ -67,11 +77,14 @@ public struct BlockComparison {
         try pass(tensors, judge, .stored) { stage, tensor in
             if Self.name(stage) != nil { expected[stage] = judge.download(tensor) }
         }
+        let limits = limits ?? (precision == .int8 ? trial.quantizedPrecision : precision)
         var counts = (passed: 0, failed: 0)
         try pass(tensors, trial, precision) { stage, tensor in
             guard let place = Self.name(stage), let right = expected.removeValue(forKey: stage) else { return }
             let outcome = Outcome(
-                place: place, error: relativeL2(trial.download(tensor), right), limit: Self.limit(trial.activationType))
+                place: place, error: relativeL2(trial.download(tensor), right),
+                // What comes before the blocks and after them is never quantised.
+                limit: Self.limit(trial.activationType, Self.isBlock(stage) ? limits : .stored))
             if outcome.passed { counts.passed += 1 } else { counts.failed += 1 }
             report(outcome)
             // What the next block starts from.
@@ -98,7 +111,11 @@ public struct BlockComparison {
         let workspace = try network.makeWorkspace(geometry)
         _ = try network.velocity(
             latents: noise.draw(geometry.latentCount), timestep: 932, text: text, attention: .dense,
-            workspace: workspace, observe: observe)
+            workspace: workspace, observesInside: false, observe: observe)
+    }
+
+    private static func isBlock(_ stage: TransformerStage) -> Bool {
+        if case .block = stage { true } else { false }
     }
 
     /// Where streams are compared; nil for what lies inside a block.

@@ -47,6 +47,11 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// Time of the device between two moments; waits for the second.
     func seconds(from start: any DeviceMark, to end: any DeviceMark) -> Double?
 
+    /// Something that queues the same operations over and over; nil where that gains nothing.
+    ///
+    /// - Parameter name: what repetitions share that differ in nothing but where their memory lies, and in how much of it.
+    func repetition(_ name: String) -> (any Repetition)?
+
     // MARK: Linear layers
 
     /// What linear layers of eight bits compute in where nothing but the number of bits was asked for.
@@ -62,6 +67,14 @@ public protocol Backend: AnyObject, Sendable, MemoryAccounting {
     /// - Parameter normed: of x's shape and type; may be overwritten.
     func linear(
         normed x: Tensor, by norm: RowNorm, _ layers: [any Linear], into outputs: [Tensor], _ epilogue: Epilogue,
+        normed: Tensor)
+    /// `x += gate * second(gelu(first(norm(x))))`, tanh GELU; x `[rows, dim]`, gate f32 `[dim]`.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[rows at once, first's outputs]` of x's type; overwritten.
+    ///   - normed: of x's shape and type; may be overwritten.
+    func feedForward(
+        _ x: Tensor, by norm: RowNorm, _ first: any Linear, _ second: any Linear, gate: Tensor, hidden: Tensor,
         normed: Tensor)
 
     // MARK: Attention
@@ -151,6 +164,26 @@ extension Backend {
         }
         if case .none = epilogue { return linear(normed, layers, into: outputs) }
         for (layer, output) in zip(layers, outputs) { linear(normed, layer, into: output, epilogue) }
+    }
+
+    public func feedForward(
+        _ x: Tensor, by norm: RowNorm, _ first: any Linear, _ second: any Linear, gate: Tensor, hidden: Tensor,
+        normed: Tensor
+    ) { feedForwardInParts(x, by: norm, first, second, gate: gate, hidden: hidden, normed: normed) }
+
+    /// Layer after layer, as many rows at once as `hidden` has.
+    public func feedForwardInParts(
+        _ x: Tensor, by norm: RowNorm, _ first: any Linear, _ second: any Linear, gate: Tensor, hidden: Tensor,
+        normed: Tensor
+    ) {
+        for start in stride(from: 0, to: x.shape[0], by: hidden.shape[0]) {
+            let rows = start..<min(start + hidden.shape[0], x.shape[0])
+            let part = hidden.rows(0..<rows.count)
+            linear(
+                normed: x.rows(rows), by: norm, [first], into: [part], .activation(.geluTanh), normed: normed.rows(rows)
+            )
+            linear(part, second, into: x.rows(rows), .gated(gate))
+        }
     }
 
     /// One after the other.

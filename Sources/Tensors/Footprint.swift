@@ -20,10 +20,24 @@ public struct LayerFootprint: Sendable, Hashable {
 /// An operation, as far as its memory goes.
 public enum OperationShape: Sendable, Hashable {
     case linear(rows: Int, input: Int, output: Int, precision: LinearPrecision, isGated: Bool)
+    /// `feedForward` of `rows` tokens, `atOnce` of them where hidden rows are of the activations' type.
+    case feedForward(rows: Int, atOnce: Int, dim: Int, hidden: Int, precision: LinearPrecision)
     case attention(queries: Int, keys: Int, heads: Int, dim: Int)
     case sparseLinearAttention(tokens: Int, heads: Int, dim: Int, options: SparseAttentionOptions)
     /// `write` of float32 values into a tensor of `activationType`.
     case write(count: Int)
+}
+
+extension OperationShape {
+    /// The layers of a feed-forward, one after the other.
+    public static func layersOfFeedForward(
+        atOnce rows: Int, dim: Int, hidden: Int, precision: LinearPrecision
+    ) -> [OperationShape] {
+        [
+            .linear(rows: rows, input: dim, output: hidden, precision: precision, isGated: false),
+            .linear(rows: rows, input: hidden, output: dim, precision: precision, isGated: true),
+        ]
+    }
 }
 
 /// What a backend takes beside what it is asked for, so that a job's memory is known before it starts.

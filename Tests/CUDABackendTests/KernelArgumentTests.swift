@@ -17,6 +17,9 @@ import Testing
         #expect(MemoryLayout<KernelTurns>.stride == 704)
         #expect(MemoryLayout<KernelTurns>.offset(of: \.blocks) == 640)
         #expect(MemoryLayout<KernelTurns>.offset(of: \.scale) == 688)
+        #expect(MemoryLayout<KernelHidden>.stride == 384)
+        #expect(MemoryLayout<KernelHidden>.offset(of: \.out) == 296)
+        #expect(MemoryLayout<KernelHidden>.offset(of: \.group) == 324)
     }
 
     @Test func argumentsAreAligned() {

@@ -93,6 +93,24 @@ extension FakeGPUTests {
             }
         }
 
+        /// The most bytes that a report tells are those of the plan that made the film.
+        @Test func thePeakOfTheFailedAttemptIsForgotten() throws {
+            let gpu = try FakeGPU()
+            let backend = try gpu.backend()
+            let generator = Generator(
+                library: library, backend: backend, options: Generator.Options(backend, host: 1 << 30))
+            gpu.set(FakeGPU.State())
+            let whole = try generator.generate(request(.t2v), sink: CountingSink()).report
+            let count = gpu.state.allocations
+            generator.unload()
+            generator.forget()
+            gpu.set(FakeGPU.State(failAllocation: count - 1))
+            let report = try generator.generate(request(.t2v), sink: CountingSink()).report
+            let (least, most) = (try #require(report.peakMemoryBytes), try #require(whole.peakMemoryBytes))
+            #expect(report.memoryPlan.followsOutOfMemory == true)
+            #expect(least < most && least <= report.memoryPlan.bytes, "\(least) of \(most)")
+        }
+
         /// Refused twice, the job ends with an error that says how much was wanted; the next job is none the worse.
         @Test func twiceIsEnough() throws {
             let gpu = try FakeGPU()

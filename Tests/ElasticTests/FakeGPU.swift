@@ -19,6 +19,8 @@ final class FakeGPU {
         var failLaunch: Int64 = 0
         var hangWait: Int64 = 0
         var badDevice: Int64 = -1
+        var failCapture: Int64 = 0
+        var refusesUpdate: Int64 = 0
         var allocations: Int64 = 0
         var launches: Int64 = 0
         var waits: Int64 = 0
@@ -27,6 +29,11 @@ final class FakeGPU {
         var most: Int64 = 0
         var pinned: Int64 = 0
         var mistakes: Int64 = 0
+        var captures: Int64 = 0
+        var noted: Int64 = 0
+        var graphLaunches: Int64 = 0
+        var graphs: Int64 = 0
+        var updates: Int64 = 0
     }
 
     private let scratch: ScratchFolder

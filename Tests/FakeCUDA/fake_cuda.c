@@ -26,7 +26,7 @@ struct pinned {
     struct pinned *next;
 };
 
-enum { buckets = 4096, out_of_memory = 2, launch_failed = 719, illegal_address = 700 };
+enum { buckets = 4096, out_of_memory = 2, launch_failed = 719, illegal_address = 700, capture_invalid = 901, update_failed = 910 };
 
 static struct fake_cuda state;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -35,6 +35,9 @@ static struct pinned *pinned;
 static address next_address = 1ull << 40;
 static int current_device;
 static bool is_dead;
+/// While work is noted: how many pieces so far.
+static bool is_capturing;
+static int64_t captured_pieces;
 
 static int64_t setting(const char *text, const char *name) {
     const char *at = text ? strstr(text, name) : NULL;
@@ -68,6 +71,8 @@ __attribute__((constructor)) static void configure_by_environment(void) {
     state.fail_allocation = setting(text, "fail_allocation");
     state.fail_launch = setting(text, "fail_launch");
     state.hang_wait = setting(text, "hang_wait");
+    state.fail_capture = setting(text, "fail_capture");
+    state.refuses_update = setting(text, "refuses_update");
     state.bad_device = strstr(text, "bad_device=") ? setting(text, "bad_device") : -1;
 }
 
@@ -175,6 +180,8 @@ int cuMemGetInfo_v2(size_t *available, size_t *total) {
 
 int cuMemAllocAsync(address *into, size_t size, void *stream) {
     LOCKED({
+        // This program's noted work allocates nothing.
+        if (is_capturing) state.mistakes++;
         state.allocations++;
         // The program trims its pool and tries again: that fails, too.
         bool fails = state.fail_allocation
@@ -197,6 +204,7 @@ int cuMemAllocAsync(address *into, size_t size, void *stream) {
 
 int cuMemFreeAsync(address start, void *stream) {
     pthread_mutex_lock(&lock);
+    if (is_capturing) state.mistakes++;
     struct piece **at = find(start);
     struct piece *piece = *at;
     if (piece) {
@@ -260,6 +268,7 @@ int cuMemcpyDtoHAsync_v2(void *to, address from, size_t size, void *stream) {
 }
 int cuMemcpyDtoDAsync_v2(address to, address from, size_t size, void *stream) {
     LOCKED({
+        captured_pieces += is_capturing;
         expect(to, size);
         expect(from, size);
     })
@@ -278,6 +287,7 @@ int cuStreamDestroy_v2(void *stream) {
 }
 int cuStreamSynchronize(void *stream) {
     pthread_mutex_lock(&lock);
+    if (is_capturing) state.mistakes++;
     bool hangs = ++state.waits == state.hang_wait && is_bad();
     pthread_mutex_unlock(&lock);
     while (hangs) pause();
@@ -323,11 +333,60 @@ int cuLaunchKernel(
     void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz, unsigned shared,
     void *stream, void **arguments, void **extra) {
     LOCKED({
-        if (++state.launches == state.fail_launch && is_bad()) {
+        if (is_capturing) {
+            captured_pieces++;
+        } else if (++state.launches == state.fail_launch && is_bad()) {
             is_dead = true;
             result = illegal_address;
         }
     })
+}
+
+// Graphs: a number of pieces
+
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    LOCKED({
+        state.captures++;
+        is_capturing = true;
+        captured_pieces = 0;
+    })
+}
+int cuStreamEndCapture(void *stream, void **graph) {
+    LOCKED({
+        is_capturing = false;
+        *graph = NULL;
+        if (state.captures == state.fail_capture) {
+            result = capture_invalid;
+        } else {
+            state.noted += captured_pieces;
+            *graph = malloc(sizeof captured_pieces);
+            *(int64_t *)*graph = captured_pieces;
+        }
+    })
+}
+int cuGraphDestroy(void *graph) {
+    free(graph);
+    return 0;
+}
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags) {
+    LOCKED({
+        state.graphs++;
+        *executable = malloc(sizeof captured_pieces);
+        *(int64_t *)*executable = *(int64_t *)graph;
+    })
+}
+int cuGraphExecUpdate_v2(void *executable, void *graph, void *outcome) {
+    LOCKED({
+        if (state.refuses_update || *(int64_t *)executable != *(int64_t *)graph) result = update_failed;
+        else state.updates++;
+    })
+}
+int cuGraphLaunch(void *executable, void *stream) {
+    LOCKED({ state.graph_launches++; })
+}
+int cuGraphExecDestroy(void *executable) {
+    free(executable);
+    return 0;
 }
 
 // NVRTC
@@ -393,5 +452,8 @@ int cublasLtMatmulAlgoGetHeuristic(
 int cublasLtMatmul(
     void *handle, void *d, const void *alpha, const void *a, void *al, const void *b, void *bl, const void *beta,
     const void *c, void *cl, void *y, void *yl, const void *algorithm, void *workspace, size_t bytes, void *stream) {
-    LOCKED({ state.launches++; })
+    LOCKED({
+        if (is_capturing) captured_pieces++;
+        else state.launches++;
+    })
 }

@@ -42,9 +42,19 @@ struct BlockComparisonTests {
     @Test func coarserArithmeticFailsWhereItIs() throws {
         var failed: [String] = []
         let counts = try BlockComparison(size, geometry: geometry()).run(
-            CPUBackend(threads: 1), against: CPUBackend(threads: 2), precision: .int8, weights: weights
+            CPUBackend(threads: 1), against: CPUBackend(threads: 2), precision: .int8, limits: .stored,
+            weights: weights
         ) { if !$0.passed { failed.append($0.place) } }
         #expect(failed == ["block 0", "block 1", "block 2"])
         #expect(counts == (2, 3))
+    }
+
+    @Test func eightBitsAreHeldToTheirOwnLimit() throws {
+        var places: [String: Double] = [:]
+        let counts = try BlockComparison(size, geometry: geometry()).run(
+            CPUBackend(threads: 1), against: CPUBackend(threads: 2), precision: .int8, weights: weights
+        ) { places[$0.place] = $0.limit }
+        #expect(counts == (5, 0))
+        #expect(places["head"] == 1e-4 && places["block 1"] == 0x1p-5)
     }
 }

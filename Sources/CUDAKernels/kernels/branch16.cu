@@ -54,6 +54,18 @@ DEVICE void read_turn(uint4 (&keys)[4], const bf16 *k, i64 stride, int t0, int l
     }
 }
 
+/// Values of 64 tokens from `t0` on to shared memory, 16 bytes at a time where `place(row, chunk)` says; zeros from `last` on.
+template <typename PLACE>
+DEVICE void copy_turn(u32 to, const bf16 *v, i64 stride, int head, int t0, int last, PLACE place) {
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+        const int t = threadIdx.x / 16 + 16 * n, c = threadIdx.x % 16;
+        const bool valid = t0 + t < last;
+        copy16_async(to + place(t, c), v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
+    }
+    commit_copies();
+}
+
 /// parts as of `branch_state`, dim 128. Block (chunk, head) of 8 warps: each 16 rows of the state, all take turns of 64
 /// tokens; keys and values of the next turn are read during the products of this one. Shared memory: 4 tiles of 64 rows of
 /// 256 bytes.
@@ -67,16 +79,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_tensor(const b
     const u32 base = shared_address(state_memory); // phi of even and odd turns, values of even and odd turns
     uint4 keys[4];
     auto read = [&](int t0) { read_turn(keys, k + head * 128, stride, t0, last); };
-    auto copy = [&](int t0, int odd) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            const int t = threadIdx.x / 16 + 16 * n, c = threadIdx.x % 16;
-            const bool valid = t0 + t < last;
-            copy16_async(base + (2 + odd) * TILE + chunk_offset(t, c),
-                         v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
-        }
-        commit_copies();
-    };
+    auto copy = [&](int t0, int odd) { copy_turn(base + (2 + odd) * TILE, v, stride, head, t0, last, chunk_offset); };
     read(first);
     copy(first, 0);
     float sum[16][4] = {}, total[8] = {};
@@ -161,16 +164,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) branch_state_hopper(const b
     u8 *memory = group_memory + (base - raw); // phi of even and odd turns, values of even and odd turns
     uint4 keys[4];
     auto read = [&](int t0) { read_turn(keys, k + head * 128, stride, t0, last); };
-    auto copy = [&](int t0, int odd) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            const int t = threadIdx.x / 16 + 16 * n, c = threadIdx.x % 16;
-            const bool valid = t0 + t < last;
-            copy16_async(base + (2 + odd) * TILE + parts_offset(t, c),
-                         v + (valid ? (t0 + t) * stride + head * 128 + c * 8 : 0), valid);
-        }
-        commit_copies();
-    };
+    auto copy = [&](int t0, int odd) { copy_turn(base + (2 + odd) * TILE, v, stride, head, t0, last, parts_offset); };
     read(first);
     copy(first, 0);
     float sum[16][4], total[8] = {}, top[8] = {};

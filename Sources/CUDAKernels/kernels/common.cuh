@@ -61,6 +61,14 @@ DEVICE uint4 pack8(const float (&x)[8]) {
     return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
 }
 
+/// Eight values in a row.
+DEVICE void load8(const bf16 *p, float (&x)[8]) { unpack8(*(const uint4 *)p, x); }
+DEVICE void load8(const float *p, float (&x)[8]) {
+    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
+    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+
 DEVICE float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -119,6 +127,11 @@ DEVICE u32 e4m3_codes(float low, float high) {
     return y;
 #endif
 }
+/// Of eight values, times `factor`.
+DEVICE uint2 codes8(const float (&x)[8], float factor) {
+    return make_uint2(e4m3_codes(x[0] * factor, x[1] * factor) | e4m3_codes(x[2] * factor, x[3] * factor) << 16,
+                      e4m3_codes(x[4] * factor, x[5] * factor) | e4m3_codes(x[6] * factor, x[7] * factor) << 16);
+}
 /// What an e4m3 code stands for.
 DEVICE float e4m3_value(u32 code) {
     const u32 exponent = code >> 3 & 15, fraction = code & 7;
@@ -161,6 +174,17 @@ DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"
 /// Waits until at most `N` groups of copies are under way.
 template <int N> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
+/// 4 x 4 words over four lanes, transposed: lane q gets the q-th word of each.
+DEVICE void exchange(u32 (&v)[4]) {
+    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
+    u32 a = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[0] : v[1], 1), b = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[2] : v[3], 1);
+    if (odd) v[0] = a, v[2] = b;
+    else v[1] = a, v[3] = b;
+    a = __shfl_xor_sync(0xFFFFFFFFu, high ? v[0] : v[2], 2), b = __shfl_xor_sync(0xFFFFFFFFu, high ? v[1] : v[3], 2);
+    if (high) v[0] = a, v[1] = b;
+    else v[2] = a, v[3] = b;
+}
+
 /// Four 8x8 matrices of 16-bit values; lane `8 m + r` gives the address of row r of matrix m.
 DEVICE void load_matrices(u32 (&r)[4], u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -179,13 +203,6 @@ DEVICE void multiply_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-/// c `[16, 8]` += a `[16, 32]` b `[32, 8]`, int8 with int32 sums.
-DEVICE void multiply_s8(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                 "{%0, %1, %2, %3};"
-                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
@@ -249,20 +266,14 @@ DEVICE void multiply_group(float (&c)[16][4], const u32 (&a)[4], u64 b) {
         : SUMS_64("+f")
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
-/// c `[64, 128]` += a `[64, 32]` b `[128, 32]`^T of int8 codes with int32 sums, laid out as `multiply_group`'s.
-DEVICE void multiply_codes(int (&c)[16][4], u64 a, u64 b) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {"
-        NAMES_64 "}, %64, %65, 1;"
-        : SUMS_64("+r")
-        : "l"(a), "l"(b));
+/// The compiler computes these values here, not after what follows.
+DEVICE void settle(float (&c)[16][4]) {
+#pragma unroll
+    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+f", i)::"memory");
 }
-/// c `[64, 128]` += a `[64, 32]` b `[128, 32]`^T of e4m3 codes: a in registers, a thread's four words of row lane / 4 (and 8
-/// below) columns 4 (lane % 4) and 16 + 4 (lane % 4) on.
-DEVICE void multiply_codes(float (&c)[16][4], const u32 (&a)[4], u64 b) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 {"
-        NAMES_64 "}, {%64, %65, %66, %67}, %68, 1, 1, 1;"
-        : SUMS_64("+f")
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+DEVICE void settle(int (&c)[16][4]) {
+#pragma unroll
+    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+r", i)::"memory");
 }
 // Barriers in shared memory, and the copy engine.
 
@@ -275,8 +286,8 @@ DEVICE void barrier_start(u32 barrier, int arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
 DEVICE void barriers_started() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-DEVICE void barrier_arrive(u32 barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+DEVICE void barrier_arrive(u32 barrier, int times = 1) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(times) : "memory");
 }
 /// Arrives, and lets the phase wait for so many bytes.
 DEVICE void barrier_expect(u32 barrier, int bytes) {
@@ -298,6 +309,16 @@ DEVICE void copy_box(u32 to, const TensorMap &map, u32 barrier, int column, int 
                  ::"r"(to), "l"(&map), "r"(column), "r"(head), "r"(token), "r"(barrier)
                  : "memory");
 }
+DEVICE void store_box(const TensorMap &map, u32 from, int column, int head, int token) {
+    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];"
+                 ::"l"(&map), "r"(column), "r"(head), "r"(token), "r"(from)
+                 : "memory");
+}
+/// Until shared memory has been read.
+DEVICE void wait_stores() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
 DEVICE u32 load_shared(u32 from) {
     u32 x;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
@@ -309,7 +330,37 @@ DEVICE void named_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;
 template <int N> DEVICE void more_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
 template <int N> DEVICE void fewer_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 
-
+/// The sum over the four threads that hold a row.
+DEVICE float quad_sum(float x) {
+    x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
+    return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
+}
+/// A group's 64 rows of 128 bf16 in shared memory, two parts of 64 columns `apart`: where this thread's row of half `r` of its
+/// sums keeps columns 8 t + lane % 4 * 2 and the next.
+DEVICE u32 pair_place(u32 rows, int apart, int t, int r) {
+    const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + 8 * r;
+    return rows + t / 8 * apart + row * 128 + ((t % 8 ^ (row & 7)) << 4) + threadIdx.x % 4 * 4;
+}
+/// A group's sums, with the linear branch times `factor` and plus `shift` (or null), to their places.
+template <bool BRANCH> DEVICE void put_rows(const float (&o)[16][4], const float (&factor)[2], const float *shift, u32 rows, int apart) {
+#pragma unroll
+    for (int t = 0; t < 16; t++) {
+        float2 more = make_float2(0, 0);
+        if (BRANCH && shift) more = *(const float2 *)(shift + 8 * t + threadIdx.x % 4 * 2);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float low = o[t][2 * r], high = o[t][2 * r + 1];
+            if (BRANCH) low = fmaf(low, factor[r], more.x), high = fmaf(high, factor[r], more.y);
+            store_shared(pair_place(rows, apart, t, r), pack_bf16(low, high));
+        }
+    }
+}
+/// Rows that are in their places go out; until shared memory has been read.
+DEVICE void store_rows(const TensorMap &map, u32 rows, int apart, int head, int token) {
+    store_box(map, rows, 0, head, token);
+    store_box(map, rows + apart, 64, head, token);
+    wait_stores();
+}
 /// The linear branch of one query of this thread: phi (softmax over its 128 channels, of which `read(t)` gives 8 t + lane % 4 * 2
 /// and the next) goes to `take(t, two in bf16)`; returns 1 / (1e-5 + phi . key_sum).
 template <typename READ, typename TAKE> DEVICE float linear_operands(const float *key_sum, READ read, TAKE take) {

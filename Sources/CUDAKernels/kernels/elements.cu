@@ -150,3 +150,17 @@ template <typename T> DEVICE void quantize_frames(const T *x, u8 *out, i64 n) {
 }
 KERNEL quantize_frames_f32(const float *x, u8 *out, i64 n) { quantize_frames(x, out, n); }
 KERNEL quantize_frames_bf16(const bf16 *x, u8 *out, i64 n) { quantize_frames(x, out, n); }
+
+/// A gate taken into a layer's weights `[n, k]` and bias (null: none): rows and values times it. k a multiple of 8.
+KERNEL gate_weights(const bf16 *w, const float *bias, const float *gate, bf16 *gated, bf16 *gated_bias, int n, int k) {
+    const i64 count = (i64)n * k / 8;
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) {
+        const float factor = gate[(u32)i / (u32)(k / 8)];
+        float v[8];
+        unpack8(((const uint4 *)w)[i], v);
+#pragma unroll
+        for (int j = 0; j < 8; j++) v[j] *= factor;
+        ((uint4 *)gated)[i] = pack8(v);
+        if (i < n) gated_bias[i] = from_float<bf16>(bias ? bias[i] * gate[i] : 0.0f);
+    }
+}

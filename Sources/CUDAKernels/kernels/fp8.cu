@@ -4,17 +4,6 @@
 // themselves are the library's; a plain one stands beside it for shapes that it does not take.
 #include "common.cuh"
 
-DEVICE void load8(const bf16 *p, float (&x)[8]) { unpack8(*(const uint4 *)p, x); }
-DEVICE void load8(const float *p, float (&x)[8]) {
-    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
-    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
-    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
-}
-DEVICE uint2 codes8(const float (&x)[8], float factor) {
-    return make_uint2(e4m3_codes(x[0] * factor, x[1] * factor) | e4m3_codes(x[2] * factor, x[3] * factor) << 16,
-                      e4m3_codes(x[4] * factor, x[5] * factor) | e4m3_codes(x[6] * factor, x[7] * factor) << 16);
-}
-
 /// Rows of x `[rows, columns]`, columns a multiple of 8 and at most 256 STEPS WARPS, held in the registers of WARPS warps;
 /// 4 / WARPS rows a block of 128 threads.
 template <typename T, int STEPS, int WARPS>
@@ -70,70 +59,20 @@ QUANTIZE_ROWS(quantize_rows_bf16_short, bf16, 8, 1)
 QUANTIZE_ROWS(quantize_rows_bf16_long, bf16, 16, 4)
 QUANTIZE_ROWS(quantize_rows_f32_long, float, 16, 4)
 
-/// (x - mean) / sqrt(var + epsilon) of rows of bf16, `* weight + bias` or, if modulated, `* (1 + weight) + bias`, rounded to
-/// bf16 as if it had been stored, then to codes. One warp a row, four rows a block; dim at most 256 STEPS.
-template <int STEPS>
-DEVICE void layer_norm_rows8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
-                             int dim, float epsilon, int modulated) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+/// bounds[0] = the greatest length of a row of codes, bounds[1] = the greatest |bias|; zeros before. One warp a row.
+KERNEL row_bounds(const u8 *codes, const float *scale, const float *bias, float *bounds, int rows, int dim) {
+    const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
     if (row >= rows) return;
-    float v[STEPS][8];
     float sum = 0;
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            load8(x + (i64)row * dim + at, v[s]);
-#pragma unroll
-            for (int i = 0; i < 8; i++) sum += v[s][i];
-        }
+    for (int i = lane; i < dim; i += 32) {
+        const float v = e4m3_value(codes[(i64)row * dim + i]);
+        sum += v * v;
     }
-    const float mean = warp_sum(sum) / dim;
-    float squares = 0;
-#pragma unroll
-    for (int s = 0; s < STEPS; s++)
-        if ((s * 32 + lane) * 8 < dim) {
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                v[s][i] -= mean;
-                squares += v[s][i] * v[s][i];
-            }
-        }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-    float most = 0;
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8], b[8];
-            if (weight) load8(weight + at, w);
-            if (bias) load8(bias + at, b);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                float y = v[s][i] * factor;
-                if (weight) y *= modulated ? 1.0f + w[i] : w[i];
-                if (bias) y += b[i];
-                v[s][i] = rounded<bf16>(y);
-                most = fmaxf(most, fabsf(v[s][i]));
-            }
-        }
-    }
-    most = fmaxf(warp_max(most), 1e-12f);
-    const float share = __fdiv_rn(448.0f, most);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) *(uint2 *)(codes + (i64)row * dim + at) = codes8(v[s], share);
-    }
-    if (lane == 0) scale[row] = __fdiv_rn(most, 448.0f);
-}
-KERNEL layer_norm_rows8_8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
-                          int dim, float epsilon, int modulated) {
-    layer_norm_rows8<8>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
-}
-KERNEL layer_norm_rows8_20(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale, int rows,
-                           int dim, float epsilon, int modulated) {
-    layer_norm_rows8<20>(x, weight, bias, codes, scale, rows, dim, epsilon, modulated);
+    sum = warp_sum(sum);
+    if (lane != 0) return;
+    // Of what is not negative the order is that of the bits.
+    atomicMax((int *)bounds, __float_as_int(sqrtf(sum) * scale[row]));
+    if (bias) atomicMax((int *)bounds + 1, __float_as_int(fabsf(bias[row])));
 }
 
 /// A gate taken into the channels' scales and the bias (null: none).

@@ -16,17 +16,6 @@ DEVICE void prefetch(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::
 DEVICE u64 small_descriptor(u32 address, u32 down) {
     return (u64)(address >> 4 & 0x3FFF) | 1ull << 16 | (u64)(down >> 4) << 32 | 2ull << 62;
 }
-/// 4 x 4 words over four lanes, transposed: lane q gets the q-th word of each.
-DEVICE void exchange(u32 (&v)[4]) {
-    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
-    u32 a = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[0] : v[1], 1), b = __shfl_xor_sync(0xFFFFFFFFu, odd ? v[2] : v[3], 1);
-    if (odd) v[0] = a, v[2] = b;
-    else v[1] = a, v[3] = b;
-    a = __shfl_xor_sync(0xFFFFFFFFu, high ? v[0] : v[2], 2), b = __shfl_xor_sync(0xFFFFFFFFu, high ? v[1] : v[3], 2);
-    if (high) v[0] = a, v[1] = b;
-    else v[2] = a, v[3] = b;
-}
-
 struct Tile {
     int column0, x0, y0, frame;
 };

@@ -100,30 +100,54 @@ constexpr int TILE_ROWS = 128, DEPTH = 64, STAGES = 3;
 /// A row of 64 bf16 in shared memory is 8 chunks of 16 bytes, each at its place exclusive-or row: no bank conflicts.
 DEVICE u32 chunk_offset(int row, int chunk) { return (u32)(row * 128 + ((chunk ^ (row & 7)) << 4)); }
 
+/// Writes 16 bytes of shared memory, of which `value` gives each bf16's bits.
+template <typename VALUE> DEVICE void store_chunk(u32 to, VALUE value) {
+    u32 pairs[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) pairs[j] = (u32)value(2 * j) | (u32)value(2 * j + 1) << 16;
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(pairs[0]), "r"(pairs[1]), "r"(pairs[2]),
+                 "r"(pairs[3])
+                 : "memory");
+}
+
 /// Copies one step of a product: ROWS rows of the source and N of w, 64 values of each; `to` is where the stage begins. A thread
 /// takes one chunk of rows STEP apart.
 template <int ROWS, int N, int STEP, typename SOURCE>
 DEVICE void copy_step(SOURCE &source, const bf16 *w, u32 to, int depth, int n, int k, int column0) {
     const int load_row = threadIdx.x / 8, load_chunk = threadIdx.x % 8;
     source.advance();
+    if constexpr (SOURCE::GATHERS) {
 #pragma unroll
-    for (int i = 0; i < ROWS / STEP; i++) {
-        bool valid;
-        const bf16 *from = source.chunk(i, load_row + STEP * i, depth, valid);
-        copy16_async(to + chunk_offset(load_row + STEP * i, load_chunk), from, valid);
-    }
+        for (int i = 0; i < ROWS / STEP; i++)
+            store_chunk(to + chunk_offset(load_row + STEP * i, load_chunk), [&](int j) { return source.value(i, j, depth); });
 #pragma unroll
-    for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
-        const int row = load_row + STEP * i;
-        const bool valid = column0 + row < n && depth < k;
-        if (N % STEP == 0 || row < N)
-            copy16_async(to + ROWS * 128 + chunk_offset(row, load_chunk),
-                         w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+        for (int i = 0; i < N / STEP; i++) {
+            const int column = column0 + load_row + STEP * i;
+            store_chunk(to + ROWS * 128 + chunk_offset(load_row + STEP * i, load_chunk), [&](int j) {
+                return column < n && depth + j < k ? w[(i64)column * k + depth + j].bits : (u16)0;
+            });
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < ROWS / STEP; i++) {
+            bool valid;
+            const bf16 *from = source.chunk(i, load_row + STEP * i, depth, valid);
+            copy16_async(to + chunk_offset(load_row + STEP * i, load_chunk), from, valid);
+        }
+#pragma unroll
+        for (int i = 0; i < (N + STEP - 1) / STEP; i++) {
+            const int row = load_row + STEP * i;
+            const bool valid = column0 + row < n && depth < k;
+            if (N % STEP == 0 || row < N)
+                copy16_async(to + ROWS * 128 + chunk_offset(row, load_chunk),
+                             w + (valid ? (i64)(column0 + row) * k + depth : 0), valid);
+        }
     }
 }
 
 /// Gives the addresses of the chunks a thread copies: rows `first + 32 i` of the tile.
 struct LinearSource {
+    static constexpr bool GATHERS = false;
     const bf16 *x;
     i64 row0, m, row_stride;
     int k;
@@ -138,6 +162,7 @@ struct LinearSource {
 /// At most 32 taps in height and width, fewer than 2^31 values of input. Depths are asked for in steps of DEPTH. A thread
 /// copies rows STEP apart.
 template <int STEP = 32> struct PixelSource {
+    static constexpr bool GATHERS = false;
     const bf16 *x;
     const Window &w;
     i64 row0, m;
@@ -186,6 +211,36 @@ template <int STEP = 32> struct PixelSource {
         valid = depth < k && frame >= 0 && (seen[i] >> bit & 1) != 0;
         const bf16 *from = frame < w.history_frames ? (const bf16 *)w.history : later;
         return valid ? from + (offset[i] + tap_offset) : x;
+    }
+};
+
+/// The same for channels that are no multiple of 8: a thread gathers the values of its chunks one by one.
+struct NarrowSource : PixelSource<> {
+    static constexpr bool GATHERS = true;
+    int frames[8], offsets[8]; // of the chunk's values
+    u32 bits[8];
+    DEVICE void advance() {
+        PixelSource<>::advance();
+        int f = dt, y = dy, p = dp, c = channel, at = bit;
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            offsets[j] = ((f * w.height + y) * w.width + p) * w.in + c;
+            frames[j] = f;
+            bits[j] = at;
+            if (++c < w.in) continue;
+            c = 0;
+            at++;
+            if (++p < w.kw) continue;
+            p = 0;
+            if (++y < w.kh) continue;
+            y = at = 0;
+            f++;
+        }
+    }
+    DEVICE u16 value(int i, int j, int depth) const {
+        const int frame = t[i] + frames[j];
+        if (depth + j >= k || frame < 0 || (seen[i] >> bits[j] & 1) == 0) return 0;
+        return (frame < w.history_frames ? (const bf16 *)w.history : later)[offset[i] + offsets[j]].bits;
     }
 };
 
@@ -261,12 +316,13 @@ DEVICE void tensor_linear(const bf16 *x, const bf16 *w, TO *out, i64 m, int n, i
     const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
     tensor_product<N>(LinearSource{x, row0, m, k, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
 }
-template <int N>
+template <int N, typename SOURCE = PixelSource<>>
 DEVICE void tensor_convolution(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, const Epilogue &e,
                                const Window &p) {
     const int columns = (n + N - 1) / N;
     const i64 row0 = (i64)(blockIdx.x / columns) * TILE_ROWS;
-    tensor_product<N>(PixelSource<>{x, p, row0, m, k}, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
+    SOURCE source = {x, p, row0, m, k};
+    tensor_product<N>(source, w, out, m, n, k, row0, (int)(blockIdx.x % columns) * N, e);
 }
 
 #define TENSOR_KERNEL extern "C" __global__ void __launch_bounds__(256, 2)
@@ -284,6 +340,14 @@ TENSOR_KERNEL tensor_convolution_32(const bf16 *x, const bf16 *w, bf16 *out, i64
 TENSOR_KERNEL tensor_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
                                     Window p) {
     tensor_convolution<96>(x, w, out, m, n, k, e, p);
+}
+TENSOR_KERNEL narrow_convolution_32(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+                                    Window p) {
+    tensor_convolution<32, NarrowSource>(x, w, out, m, n, k, e, p);
+}
+TENSOR_KERNEL narrow_convolution_96(const bf16 *x, const bf16 *w, bf16 *out, i64 m, int n, int k, Epilogue e,
+                                    Window p) {
+    tensor_convolution<96, NarrowSource>(x, w, out, m, n, k, e, p);
 }
 
 // MARK: Hopper

@@ -4,6 +4,14 @@
 // Source: TurboDiffusion ops/quant/quant.hpp, ops/gemm.
 #include "common.cuh"
 
+/// c `[16, 8]` += a `[16, 32]` b `[32, 8]`, int8 with int32 sums.
+DEVICE void multiply_s8(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 /// One block a 128 x 128 block of x `[rows, columns]`: factor = 128 / max(amax, 1e-8), code = round half to even,
 /// saturated; scale `[ceil(rows / 128), ceil(columns / 128)]` = max(amax, 1e-8) / 128.
 template <typename T>
@@ -32,6 +40,31 @@ KERNEL quantize_f32(const float *x, signed char *codes, float *scale, int rows, 
 }
 KERNEL quantize_bf16(const bf16 *x, signed char *codes, float *scale, int rows, int columns, int stride) {
     quantize(x, codes, scale, rows, columns, stride);
+}
+
+/// The same by 1024 threads that keep 16 values each; columns a multiple of 8, x and codes at multiples of 16 bytes.
+KERNEL quantize_wide(const bf16 *x, signed char *codes, float *scale, int rows, int columns, int stride) {
+    __shared__ float shared[33];
+    const int column = blockIdx.x * 128 + threadIdx.x % 8 * 16, row = blockIdx.y * 128 + threadIdx.x / 8;
+    float v[2][8] = {};
+    float most = 0;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        if (row < rows && column + 8 * half < columns)
+            unpack8(*(const uint4 *)(x + (i64)row * columns + column + 8 * half), v[half]);
+#pragma unroll
+        for (int i = 0; i < 8; i++) most = fmaxf(most, fabsf(v[half][i]));
+    }
+    most = fmaxf(block_max(most, shared), 1e-8f);
+    const float factor = __fdiv_rn(128.0f, most);
+    u32 packed[4] = {};
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+        const float code = fminf(fmaxf(rintf(v[i / 8][i % 8] * factor), -128.0f), 127.0f);
+        packed[i / 4] |= (u32)(u8)(signed char)code << i % 4 * 8;
+    }
+    if (row < rows) *(uint4 *)(codes + (i64)row * stride + column) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+    if (threadIdx.x == 0) scale[blockIdx.y * gridDim.x + blockIdx.x] = most / 128.0f;
 }
 
 /// out `[rows, columns]` = codes * scale.

@@ -35,152 +35,180 @@ LAYER_NORM(bf16, bf16, f32, float)
 LAYER_NORM(f32, float, bf16, bf16)
 LAYER_NORM(bf16, bf16, bf16, bf16)
 
-DEVICE void load8(const float *p, float (&x)[8]) {
-    const float4 low = *(const float4 *)p, high = *(const float4 *)(p + 4);
-    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
-    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+/// Over a row that WARPS of a block's four warps hold.
+template <int WARPS, bool MAX> DEVICE float row_reduce(float x) {
+    x = MAX ? warp_max(x) : warp_sum(x);
+    if (WARPS == 1) return x;
+    __shared__ float shared[4];
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
+    __syncthreads();
+    const int first = threadIdx.x / 32 / WARPS * WARPS;
+    float y = shared[first];
+#pragma unroll
+    for (int i = 1; i < WARPS; i++) y = MAX ? fmaxf(y, shared[first + i]) : y + shared[first + i];
+    return y;
 }
-
-/// Wide forms: one warp holds a row of bf16 in registers, 8 values a lane and step. dim is a multiple of 8, at most
-/// 256 STEPS; pointers are 16-byte aligned. Four rows a block of 128 threads.
-template <int STEPS>
+/// Wide forms: WARPS warps hold a row of bf16 in registers as it came, 8 values a lane and step, 4 / WARPS rows a block of 128
+/// threads. dim is a multiple of 8, at most 256 STEPS WARPS; pointers are 16-byte aligned.
+template <int STEPS, int WARPS> struct Row {
+    uint4 bits[STEPS];
+    int row, lane, dim;
+    bool live;
+    DEVICE Row(const bf16 *x, int rows, int dim) : dim(dim) {
+        lane = threadIdx.x % (32 * WARPS);
+        row = blockIdx.x * (4 / WARPS) + threadIdx.x / (32 * WARPS);
+        live = row < rows;
+#pragma unroll
+        for (int s = 0; s < STEPS; s++)
+            bits[s] = inside(s) ? *(const uint4 *)(x + (i64)row * dim + at(s)) : make_uint4(0, 0, 0, 0);
+    }
+    DEVICE int at(int s) const { return (s * 32 * WARPS + lane) * 8; }
+    DEVICE bool inside(int s) const { return live && at(s) < dim; }
+    DEVICE float rms_factor(float epsilon) const {
+        float squares = 0, v[8];
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            unpack8(bits[s], v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) squares += v[i] * v[i];
+        }
+        return 1.0f / sqrtf(row_reduce<WARPS, false>(squares) / dim + epsilon);
+    }
+    /// As `layer_norm`, in place.
+    DEVICE void norm(const float *weight, const float *bias, float epsilon, int modulated) {
+        float sum = 0, squares = 0, v[8];
+#pragma unroll
+        for (int s = 0; s < STEPS; s++) {
+            unpack8(bits[s], v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum += v[i];
+        }
+        const float mean = row_reduce<WARPS, false>(sum) / dim;
+#pragma unroll
+        for (int s = 0; s < STEPS; s++)
+            if (inside(s)) {
+                unpack8(bits[s], v);
+#pragma unroll
+                for (int i = 0; i < 8; i++) squares += (v[i] - mean) * (v[i] - mean);
+            }
+        const float factor = 1.0f / sqrtf(row_reduce<WARPS, false>(squares) / dim + epsilon);
+#pragma unroll
+        for (int s = 0; s < STEPS; s++)
+            if (inside(s)) {
+                float w[8], b[8];
+                if (weight) load8(weight + at(s), w);
+                if (bias) load8(bias + at(s), b);
+                unpack8(bits[s], v);
+#pragma unroll
+                for (int i = 0; i < 8; i++) {
+                    v[i] = (v[i] - mean) * factor;
+                    if (weight) v[i] *= modulated ? 1.0f + w[i] : w[i];
+                    if (bias) v[i] += b[i];
+                }
+                bits[s] = pack8(v);
+            }
+    }
+};
+template <int STEPS, int WARPS>
 DEVICE void layer_norm_wide(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
                             float epsilon, int modulated) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    const bf16 *from = x + (i64)row * dim;
-    float v[STEPS][8];
-    float sum = 0;
+    Row<STEPS, WARPS> r(x, rows, dim);
+    r.norm(weight, bias, epsilon, modulated);
+#pragma unroll
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) *(uint4 *)(out + (i64)r.row * dim + r.at(s)) = r.bits[s];
+}
+/// The same, then e4m3 codes with a scale a row (`quantize_rows` of fp8.cu); lengths of rows before that, if wanted.
+template <int STEPS, int WARPS>
+DEVICE void layer_norm_rows8(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale,
+                             float *lengths, int rows, int dim, float epsilon, int modulated) {
+    Row<STEPS, WARPS> r(x, rows, dim);
+    r.norm(weight, bias, epsilon, modulated);
+    float most = 0, length = 0, v[8];
 #pragma unroll
     for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            unpack8(*(const uint4 *)(from + at), v[s]);
+        unpack8(r.bits[s], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) sum += v[s][i];
+        for (int i = 0; i < 8; i++) {
+            most = fmaxf(most, fabsf(v[i]));
+            length += v[i] * v[i];
         }
     }
-    const float mean = warp_sum(sum) / dim;
-    float squares = 0;
+    most = fmaxf(row_reduce<WARPS, true>(most), 1e-12f);
+    length = row_reduce<WARPS, false>(length);
+    const float share = __fdiv_rn(448.0f, most);
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        if ((s * 32 + lane) * 8 < dim) {
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                v[s][i] -= mean;
-                squares += v[s][i] * v[s][i];
-            }
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) {
+            unpack8(r.bits[s], v);
+            *(uint2 *)(codes + (i64)r.row * dim + r.at(s)) = codes8(v, share);
         }
+    if (r.lane != 0 || !r.live) return;
+    scale[r.row] = __fdiv_rn(most, 448.0f);
+    if (lengths) lengths[r.row] = sqrtf(length);
+}
+#define LAYER_NORM_WIDE(NAME, STEPS, WARPS)                                                                            \
+    KERNEL layer_norm_wide_##NAME(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim, \
+                                  float epsilon, int modulated) {                                                      \
+        layer_norm_wide<STEPS, WARPS>(x, weight, bias, out, rows, dim, epsilon, modulated);                            \
+    }                                                                                                                  \
+    KERNEL layer_norm_rows8_##NAME(const bf16 *x, const float *weight, const float *bias, u8 *codes, float *scale,     \
+                                   float *lengths, int rows, int dim, float epsilon, int modulated) {                  \
+        layer_norm_rows8<STEPS, WARPS>(x, weight, bias, codes, scale, lengths, rows, dim, epsilon, modulated);         \
     }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8], b[8];
-            if (weight) load8(weight + at, w);
-            if (bias) load8(bias + at, b);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                float y = v[s][i] * factor;
-                if (weight) y *= modulated ? 1.0f + w[i] : w[i];
-                if (bias) y += b[i];
-                v[s][i] = y;
-            }
-            *(uint4 *)(out + (i64)row * dim + at) = pack8(v[s]);
-        }
-    }
-}
-KERNEL layer_norm_wide_8(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
-                         float epsilon, int modulated) {
-    layer_norm_wide<8>(x, weight, bias, out, rows, dim, epsilon, modulated);
-}
-KERNEL layer_norm_wide_20(const bf16 *x, const float *weight, const float *bias, bf16 *out, int rows, int dim,
-                          float epsilon, int modulated) {
-    layer_norm_wide<20>(x, weight, bias, out, rows, dim, epsilon, modulated);
-}
+LAYER_NORM_WIDE(short, 6, 1)
+LAYER_NORM_WIDE(long, 5, 4)
 
-template <int STEPS>
+template <int STEPS, int WARPS>
 DEVICE void rms_norm_wide(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    const bf16 *from = x + (i64)row * dim;
-    float v[STEPS][8];
-    float squares = 0;
+    Row<STEPS, WARPS> r(x, rows, dim);
+    const float factor = r.rms_factor(epsilon);
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            unpack8(*(const uint4 *)(from + at), v[s]);
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) {
+            float v[8], w[8];
+            load8(weight + r.at(s), w);
+            unpack8(r.bits[s], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
+            for (int i = 0; i < 8; i++) v[i] *= factor * w[i];
+            *(uint4 *)(out + (i64)r.row * dim + r.at(s)) = pack8(v);
         }
-    }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8];
-            load8(weight + at, w);
-#pragma unroll
-            for (int i = 0; i < 8; i++) v[s][i] *= factor * w[i];
-            *(uint4 *)(out + (i64)row * dim + at) = pack8(v[s]);
-        }
-    }
 }
-KERNEL rms_norm_wide_8(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    rms_norm_wide<8>(x, weight, out, rows, dim, epsilon);
-}
-KERNEL rms_norm_wide_20(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {
-    rms_norm_wide<20>(x, weight, out, rows, dim, epsilon);
-}
-
 /// The same in place, then the rotation of `rotate`: the norm's result is rounded between them, as if it had been stored.
-template <int STEPS>
+template <int STEPS, int WARPS>
 DEVICE void rms_norm_rotate_wide(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
                                  float epsilon) {
-    const int row = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (row >= rows) return;
-    bf16 *from = x + (i64)row * dim;
-    float v[STEPS][8];
-    float squares = 0;
+    Row<STEPS, WARPS> r(x, rows, dim);
+    const float factor = r.rms_factor(epsilon);
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            unpack8(*(const uint4 *)(from + at), v[s]);
+    for (int s = 0; s < STEPS; s++)
+        if (r.inside(s)) {
+            float v[8], w[8], turn[8];
+            load8(weight + r.at(s), w);
+            load8(table + ((i64)r.row * half + r.at(s) / 2 % half) * 2, turn);
+            unpack8(r.bits[s], v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) squares += v[s][i] * v[s][i];
-        }
-    }
-    const float factor = 1.0f / sqrtf(warp_sum(squares) / dim + epsilon);
-#pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-        const int at = (s * 32 + lane) * 8;
-        if (at < dim) {
-            float w[8], turn[8], y[8];
-            load8(weight + at, w);
-            load8(table + ((i64)row * half + at / 2 % half) * 2, turn);
-#pragma unroll
-            for (int i = 0; i < 8; i++) y[i] = rounded<bf16>(v[s][i] * (factor * w[i]));
+            for (int i = 0; i < 8; i++) v[i] = rounded<bf16>(v[i] * (factor * w[i]));
 #pragma unroll
             for (int i = 0; i < 8; i += 2) {
-                v[s][i] = y[i] * turn[i] - y[i + 1] * turn[i + 1];
-                v[s][i + 1] = y[i] * turn[i + 1] + y[i + 1] * turn[i];
+                const float low = v[i], high = v[i + 1];
+                v[i] = low * turn[i] - high * turn[i + 1];
+                v[i + 1] = low * turn[i + 1] + high * turn[i];
             }
-            *(uint4 *)(from + at) = pack8(v[s]);
+            *(uint4 *)(x + (i64)r.row * dim + r.at(s)) = pack8(v);
         }
+}
+#define RMS_NORM_WIDE(NAME, STEPS, WARPS)                                                                              \
+    KERNEL rms_norm_wide_##NAME(const bf16 *x, const float *weight, bf16 *out, int rows, int dim, float epsilon) {     \
+        rms_norm_wide<STEPS, WARPS>(x, weight, out, rows, dim, epsilon);                                               \
+    }                                                                                                                  \
+    KERNEL rms_norm_rotate_wide_##NAME(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,  \
+                                       float epsilon) {                                                                \
+        rms_norm_rotate_wide<STEPS, WARPS>(x, weight, table, rows, dim, half, epsilon);                                \
     }
-}
-KERNEL rms_norm_rotate_wide_8(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
-                              float epsilon) {
-    rms_norm_rotate_wide<8>(x, weight, table, rows, dim, half, epsilon);
-}
-KERNEL rms_norm_rotate_wide_20(bf16 *x, const float *weight, const float *table, int rows, int dim, int half,
-                               float epsilon) {
-    rms_norm_rotate_wide<20>(x, weight, table, rows, dim, half, epsilon);
-}
+RMS_NORM_WIDE(short, 6, 1)
+RMS_NORM_WIDE(long, 5, 4)
 
 /// One block a row: x / sqrt(mean(x^2) + epsilon) * weight. In place is allowed.
 template <typename T> DEVICE void rms_norm(const T *x, const float *weight, T *out, int dim, float epsilon) {

@@ -21,21 +21,6 @@ static_assert(sizeof(Turns) == 704, "the launcher says so, too");
 
 constexpr float LOG2E = 1.4426950408889634f, LOWEST = -1e30f;
 
-DEVICE void store_box(const TensorMap &map, u32 from, int column, int head, int token) {
-    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];"
-                 ::"l"(&map), "r"(column), "r"(head), "r"(token), "r"(from)
-                 : "memory");
-}
-/// Until shared memory has been read.
-DEVICE void wait_stores() {
-    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
-}
-/// The compiler computes these values here, not after what follows.
-DEVICE void settle(float (&c)[16][4]) {
-#pragma unroll
-    for (int i = 0; i < 16; i++) asm volatile("" : SUMS_4("+f", i)::"memory");
-}
 /// c `[64, 128]` = (FRESH) or += a `[64, 16]` b `[128, 16]`^T, laid out as `multiply_group`'s.
 template <bool FRESH> DEVICE void multiply_scores(float (&c)[16][4], u64 a, u64 b) {
     asm volatile(
@@ -256,23 +241,14 @@ template <bool BIASED, bool BRANCH> DEVICE void attend_in_turns(const Turns &p) 
         if (BRANCH) {
             const float *key_sum = p.states + (i64)head * 128 * 129 + 128 * 128;
 #pragma unroll
-            for (int r = 0; r < 2; r++) {
-                const int row = threadIdx.x % 128 / 32 * 16 + lane / 4 + 8 * r;
+            for (int r = 0; r < 2; r++)
                 factor[r] = linear_operands(
-                    key_sum,
-                    [&](int t) {
-                        return load_shared(q_own + t / 8 * (TILE / 2) + row * 128 + ((t % 8 ^ (row & 7)) << 4) +
-                                           lane % 4 * 4);
-                    },
+                    key_sum, [&](int t) { return load_shared(pair_place(q_own, TILE / 2, t, r)); },
                     [&](int t, u32 two) { a[t / 2][t % 2 * 2 + r] = two; });
-            }
         }
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float all = sum[r];
-            all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
-            all += __shfl_xor_sync(0xFFFFFFFFu, all, 2);
-            const float share = 1.0f / (all * factor[r]);
+            const float share = 1.0f / (quad_sum(sum[r]) * factor[r]);
 #pragma unroll
             for (int t = 0; t < 16; t++) {
                 o[t][2 * r] *= share;
@@ -286,25 +262,11 @@ template <bool BIASED, bool BRANCH> DEVICE void attend_in_turns(const Turns &p) 
             release(v_free + v_at++ % STAGES * 8);
         }
         // This group's queries are no longer needed: their place takes the results.
-#pragma unroll
-        for (int t = 0; t < 16; t++) {
-            float2 shift = make_float2(0, 0);
-            if (BRANCH && p.shift) shift = *(const float2 *)(p.shift + 8 * t + lane % 4 * 2);
-#pragma unroll
-            for (int r = 0; r < 2; r++) {
-                const int row = threadIdx.x % 128 / 32 * 16 + lane / 4 + 8 * r;
-                const u32 to = q_own + t / 8 * (TILE / 2) + row * 128 + ((t % 8 ^ (row & 7)) << 4) + lane % 4 * 4;
-                float low = o[t][2 * r], high = o[t][2 * r + 1];
-                if (BRANCH) low = fmaf(low, factor[r], shift.x), high = fmaf(high, factor[r], shift.y);
-                store_shared(to, pack_bf16(low, high));
-            }
-        }
+        put_rows<BRANCH>(o, factor, p.shift, q_own, TILE / 2);
         publish_copies();
         named_sync(3 + own, 128);
         if (threadIdx.x % 128 == 0) {
-            store_box(p.out, q_own, 0, head, q0);
-            store_box(p.out, q_own + TILE / 2, 64, head, q0);
-            wait_stores();
+            store_rows(p.out, q_own, TILE / 2, head, q0);
             barrier_arrive(q_free + turn % 2 * 8);
         }
     }

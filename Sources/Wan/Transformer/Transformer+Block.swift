@@ -73,18 +73,11 @@ extension Transformer {
     private func feedForward(
         _ block: TransformerBlock, _ modulation: BlockModulation, _ workspace: TransformerWorkspace
     ) {
-        let (stream, normed) = (workspace.stream, workspace.normed)
         let norm = RowNorm.modulated(
             shift: modulation.feedForwardShift, scale: modulation.feedForwardScale, epsilon: configuration.epsilon)
-        let tokens = stream.shape[0]
-        for start in stride(from: 0, to: tokens, by: workspace.feedForwardRows) {
-            let rows = start..<min(start + workspace.feedForwardRows, tokens)
-            let hidden = workspace.hidden(rows: rows.count)
-            backend.linear(
-                normed: stream.rows(rows), by: norm, [block.feedForwardInput], into: [hidden], .activation(.geluTanh),
-                normed: normed.rows(rows))
-            backend.linear(hidden, block.feedForwardOutput, into: stream.rows(rows), .gated(modulation.feedForwardGate))
-        }
+        backend.feedForward(
+            workspace.stream, by: norm, block.feedForwardInput, block.feedForwardOutput,
+            gate: modulation.feedForwardGate, hidden: workspace.hidden, normed: workspace.normed)
     }
 
     private var attentionScale: Float { 1 / Float(configuration.headDim).squareRoot() }

@@ -77,24 +77,56 @@ public final class Transformer: Sendable {
     ///   - workspace: of the latents' geometry; an image model's condition must have been set.
     ///   - window: where the blocks pass through if they are in host memory; this pass must be the next it knows of.
     ///   - chosenBlocks: if given, one i32 tensor a layer, receives what sparse attention chose.
+    ///   - repeats: whether a pass like one before may be queued in one call. `observe` hears nothing of such a pass; blocks
+    ///     must be on the backend.
+    ///   - observesInside: whether `observe` is called for what lies inside blocks, too. It may cost time: operations that a
+    ///     backend does at once are then done one by one.
     ///   - observe: called as the pass goes on; an error it throws ends the pass.
     /// - Returns: the velocity `[16, F, H, W]`.
     public func velocity(
         latents: [Float], timestep: Float, text: TextContext, attention: AttentionKind,
         workspace: TransformerWorkspace, window: TransformerWindow? = nil, chosenBlocks: [Tensor]? = nil,
-        observe: ((TransformerStage, Tensor) throws -> Void)? = nil
+        repeats: Bool = false, observesInside: Bool = true, observe: ((TransformerStage, Tensor) throws -> Void)? = nil
     ) throws -> [Float] {
         precondition(latents.count == workspace.geometry.latentCount, "latents do not fit the workspace")
         backend.write(latents, into: workspace.planes.rows(0..<LatentGeometry.channels))
+        backend.write(timeSinusoid(timestep: timestep, count: configuration.frequencyDim), into: workspace.sinusoid)
+        let isShort = workspace.stream.elementCount <= Self.shortStream
+        let repetition = repeats && isShort ? workspace.repetition(of: self, text, attention) : nil
+        try Self.run(repetition) {
+            try pass(
+                text, attention, workspace, window, chosenBlocks, observesInside: observesInside, observe: observe)
+        }
+        let velocity = backend.download(workspace.velocityPlanes)
+        try backend.check()
+        return velocity
+    }
+
+    /// Values of the residual stream up to which a pass is so short that queueing it takes longer: with more, noting it costs
+    /// what four passes gain.
+    private static let shortStream = 1 << 21
+
+    private static func run(_ repetition: (any Repetition)?, _ body: () throws -> Void) throws {
+        guard let repetition else { return try body() }
+        try repetition.run(body)
+    }
+
+    /// All that the device does of one call.
+    private func pass(
+        _ text: TextContext, _ attention: AttentionKind, _ workspace: TransformerWorkspace,
+        _ window: TransformerWindow?, _ chosenBlocks: [Tensor]?, observesInside: Bool,
+        observe: ((TransformerStage, Tensor) throws -> Void)?
+    ) throws {
         Patches.pack(workspace.planes, geometry: workspace.geometry, into: workspace.patches, backend)
         backend.linear(workspace.patches, weights.patchEmbedding, into: workspace.stream, .none)
         try observe?(.patchEmbedding, workspace.stream)
-        try embedTime(timestep, workspace, observe)
+        try embedTime(workspace, observe)
         for layer in 0..<configuration.layerCount {
             let block = try self.block(layer, in: window)
             text.fill(layer, block, self)
             try run(
-                block, layer, text, attention, workspace, chosenBlocks: chosenBlocks?[layer], observe: observe)
+                block, layer, text, attention, workspace, chosenBlocks: chosenBlocks?[layer],
+                observe: observesInside ? observe : nil)
             try observe?(.block(layer), workspace.stream)
         }
         let head = workspace.headModulation
@@ -104,9 +136,6 @@ public final class Transformer: Sendable {
         backend.linear(workspace.headInput, weights.head, into: workspace.velocity, .none)
         try observe?(.head, workspace.velocity)
         Patches.unpack(workspace.velocity, geometry: workspace.geometry, into: workspace.velocityPlanes, backend)
-        let velocity = backend.download(workspace.velocityPlanes)
-        try backend.check()
-        return velocity
     }
 
     private func block(_ layer: Int, in window: TransformerWindow?) throws -> TransformerBlock {
@@ -117,9 +146,8 @@ public final class Transformer: Sendable {
 
     /// Time embedding and all modulation values of the step, in float32.
     private func embedTime(
-        _ timestep: Float, _ workspace: TransformerWorkspace, _ observe: ((TransformerStage, Tensor) throws -> Void)?
+        _ workspace: TransformerWorkspace, _ observe: ((TransformerStage, Tensor) throws -> Void)?
     ) throws {
-        backend.write(timeSinusoid(timestep: timestep, count: configuration.frequencyDim), into: workspace.sinusoid)
         backend.linear(workspace.sinusoid, weights.timeEmbedding, into: workspace.timeHidden, .activation(.silu))
         backend.linear(workspace.timeHidden, weights.timeEmbeddingOutput, into: workspace.timeEmbedding, .none)
         try observe?(.timeEmbedding, workspace.timeEmbedding)

@@ -33,7 +33,20 @@ public final class TransformerWorkspace {
     let modulation: Tensor
     let headModulation: Tensor
 
+    private let backend: any Backend
+    /// The pass that was made last, to be made again.
+    private var last: RepeatedPass?
+
+    /// A pass and what it was of, as long as that is there.
+    private struct RepeatedPass {
+        weak var transformer: Transformer?
+        weak var text: TextContext?
+        let attention: AttentionKind
+        let repetition: any Repetition
+    }
+
     init(_ configuration: TransformerConfiguration, _ geometry: LatentGeometry, _ backend: any Backend) throws {
+        self.backend = backend
         self.geometry = geometry
         self.configuration = configuration
         let (tokens, dim, type) = (geometry.tokenCount, configuration.dim, backend.activationType)
@@ -81,6 +94,21 @@ public final class TransformerWorkspace {
         return (rows, max(projections, rows * hidden, head))
     }
 
+    /// Passes of one network with one text; nil where they gain nothing by being queued in one call.
+    func repetition(
+        of transformer: Transformer, _ text: TextContext, _ attention: AttentionKind
+    ) -> (any Repetition)? {
+        if let last, last.transformer === transformer, last.text === text, last.attention == attention {
+            return last.repetition
+        }
+        last = nil  // what it has learnt may be of use
+        let name = "step of \(configuration), \(geometry), \(attention), \(transformer.linearPrecision)"
+        last = backend.repetition(name).map {
+            RepeatedPass(transformer: transformer, text: text, attention: attention, repetition: $0)
+        }
+        return last?.repetition
+    }
+
     /// q, k, v `[tokens, heads, headDim]`.
     var projections: (query: Tensor, key: Tensor, value: Tensor) {
         let size = geometry.tokenCount * configuration.dim
@@ -89,9 +117,10 @@ public final class TransformerWorkspace {
         return (part(0), part(1), part(2))
     }
 
-    /// `[rows, feedForwardDim]`.
-    func hidden(rows: Int) -> Tensor {
-        scratch.rows(0..<rows * configuration.feedForwardDim).reshaped([rows, configuration.feedForwardDim])
+    /// `[feedForwardRows, feedForwardDim]`.
+    var hidden: Tensor {
+        let count = feedForwardRows * configuration.feedForwardDim
+        return scratch.rows(0..<count).reshaped([feedForwardRows, configuration.feedForwardDim])
     }
 
     /// f32 `[tokens, dim]` over the scratch memory.

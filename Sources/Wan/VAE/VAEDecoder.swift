@@ -26,6 +26,8 @@ public final class VAEDecoder {
     private let video: Tensor
     private let bytes: Tensor
     private let observe: ((String, Tensor) throws -> Void)?
+    /// Chunks that are alike, if all frames of one come out at once.
+    private let repetition: (any Repetition)?
 
     init(
         _ vae: VAE, _ geometry: LatentGeometry, chunkFrames: Int, pixelBudget: Int,
@@ -55,6 +57,11 @@ public final class VAEDecoder {
         let frame = [plan.passFrames[plan.passFrames.count - 1], geometry.size.height, geometry.size.width, 3]
         video = try backend.allocate(frame, type)
         bytes = try backend.allocate(frame, .u8)
+        let isWhole = frame[0] == self.chunkFrames * configuration.framesPerLatent
+        repetition =
+            isWhole
+            ? backend.repetition("chunk of \(configuration), \(geometry.size), \(self.chunkFrames), \(pixelBudget)")
+            : nil
     }
 
     /// Decodes everything, chunk by chunk.
@@ -69,7 +76,14 @@ public final class VAEDecoder {
         while start < geometry.latentFrames {
             let count = start == 0 ? 1 : min(chunkFrames, geometry.latentFrames - start)
             backend.write(denormalised(latents, start..<start + count), into: self.latents.rows(0..<count))
-            try run(self.latents.rows(0..<count), isFirst: start == 0, onFrames)
+            let chunk = self.latents.rows(0..<count)
+            // The first chunk meets no histories, the second none of time's doublings: those after it are alike.
+            if start > 1, count == chunkFrames, let repetition, observe == nil {
+                try repetition.run { try run(chunk, isFirst: false) { _ in } }
+                try onFrames(video.rows(0..<count * configuration.framesPerLatent))
+            } else {
+                try run(chunk, isFirst: start == 0, onFrames)
+            }
             start += count
         }
     }

@@ -106,8 +106,11 @@ final class WorkerPool {
         for claim in try ledger.claims() where claim.worker == process.name {
             diedAtWork = true
             let state = try ledger.end(claim, as: .lost(error), at: clock.now(), policy: options.policy)
-            logger.warning(
-                "worker died", metadata: ["job": "\(claim.job.id)", "how": "\(process.ending)", "now": "\(state)"])
+            var metadata: Logger.Metadata = [
+                "job": "\(claim.job.id)", "how": "\(process.ending)", "now": "\(state)",
+            ]
+            if let device = slots[index].command.device { metadata["device"] = "\(device)" }
+            logger.warning("worker died", metadata: metadata)
         }
         slots[index].process = nil
         if process.lostItsDevice, slots[index].command.device != nil { return lose(index, worker: process.name) }

@@ -45,6 +45,9 @@ struct BenchCommand: ParsableCommand {
         parsing: .upToNextOption, help: "With --memory: models and resolutions, 1.3B:480p, 14B:480p, i2v-14B:720p.")
     var films: [MemoryBenchmark.Film] = []
 
+    @Option(help: "With --memory, most host memory for blocks that wait there.")
+    var hostMemory: ByteCount?
+
     @Option(help: "With --memory, steps of each film.")
     var steps = 4
 
@@ -106,7 +109,8 @@ struct BenchCommand: ParsableCommand {
         let cases = memory.flatMap { limit in
             made.map { MemoryBenchmark.Case(kind: $0.kind, resolution: $0.resolution, limit: limit.value) }
         }
-        let benchmark = MemoryBenchmark(device: device, steps: steps, frames: frames, films: max(1, repetitions))
+        let benchmark = MemoryBenchmark(
+            device: device, steps: steps, frames: frames, films: max(1, repetitions), hostLimit: hostMemory?.value)
         let rows = try benchmark.run(
             cases, quantizes: quantized, log: { Console.error($0) }, report: { Console.error($0.text) })
         guard json else { return Console.print(rows.map(\.text).joined(separator: "\n")) }
@@ -126,6 +130,16 @@ struct BenchCommand: ParsableCommand {
             backend: backend, repetitions: max(1, repetitions), profile: tell, report: { Console.error($0.text) })
         var table = try benchmark.run(stages)
         table.rows += apart
+        if stages.contains(.clip) {
+            let library = try option.load().library
+            for model in library.models.prefix(1) {
+                for mode in model.modes {
+                    table.rows += try ClipBenchmark(backend: backend).run(
+                        model.standardRequest(mode), library: library, on: backend, films: repetitions, profile: tell
+                    ) { Console.error($0.text) }
+                }
+            }
+        }
         guard json else { return Console.print(table.text) }
         try Console.printJSON(table)
     }

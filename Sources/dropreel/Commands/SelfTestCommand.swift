@@ -44,6 +44,9 @@ struct SelfTestCommand: ParsableCommand {
     @Option(help: "With --full-size: frames of 832 x 480, 4n + 1.")
     var frames = 9
 
+    @Flag(help: "With --full-size: the blocks' linear layers in the eight bits that the backend prefers.")
+    var quantized = false
+
     @Option(help: "cpu or cuda; auto means cpu.")
     var backend: ServiceConfiguration.BackendChoice = .auto
 
@@ -101,7 +104,7 @@ struct SelfTestCommand: ParsableCommand {
             let geometry = try LatentGeometry(frameCount: frames, size: FrameSize(width: 832, height: 480))
             let judge = CPUBackend(threads: threads > 0 ? threads : nil)
             let counts = try BlockComparison(size, geometry: geometry).run(
-                backend, against: judge, weights: RandomWeights().tensors
+                backend, against: judge, precision: quantized ? .int8 : .stored, weights: RandomWeights().tensors
             ) { show($0.description, $0.passed) }
             (passed, failed) = (passed + counts.passed, failed + counts.failed)
         }

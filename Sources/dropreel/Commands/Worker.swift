@@ -26,14 +26,15 @@ struct Worker: ParsableCommand {
         StopSignals.restoreDefaults()
         let configuration = try root.map(ServiceConfiguration.standard(root:)) ?? option.load()
         LogSetup.bootstrap(configuration.log)
-        let logger = Logger(label: "dropreel.worker")
+        var logger = Logger(label: "dropreel.worker")
+        if let device { logger[metadataKey: "device"] = "GPU \(device)" }
         var chosen = configuration
         // One of several GPUs stands for itself: without it its worker waits, and the CPU is not put in its place.
         if device != nil { chosen.engine.backend = .cuda }
         let backend = try EngineFactory.backend(
             chosen, device: device, threads: configuration.threadsPerWorker, proves: false)
         let engine = FilmEngine(
-            generator: EngineFactory.generator(configuration, backend, log: { logger.info("\($0)") }),
+            generator: EngineFactory.generator(configuration, backend, log: { [logger] in logger.info("\($0)") }),
             engine: configuration.engine,
             latents: LatentsFolder(
                 URL(fileURLWithPath: configuration.folders.state, isDirectory: true).appending(path: "latents")))

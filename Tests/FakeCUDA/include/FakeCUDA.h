@@ -18,6 +18,11 @@ struct fake_cuda {
     /// The GPU that dies or hangs, of several; -1 for any.
     int64_t bad_device;
 
+    /// Which noting of work fails at its end; 0 for none.
+    int64_t fail_capture;
+    /// 1 for a driver that finds no two pieces of noted work alike.
+    int64_t refuses_update;
+
     // Seen so far.
     int64_t allocations;
     int64_t launches;
@@ -30,6 +35,12 @@ struct fake_cuda {
     int64_t pinned;
     /// Calls with memory that was not there: frees of what was freed, copies beyond an end.
     int64_t mistakes;
+    /// Times that work was noted, pieces of it, and how often such work was queued, made and renewed.
+    int64_t captures;
+    int64_t noted;
+    int64_t graph_launches;
+    int64_t graphs;
+    int64_t updates;
 };
 
 #endif
