@@ -121,6 +121,7 @@ func checkSparseAttention(_ c: Check) throws {
         (33, 1, 32, .init(topK: 1, queryBlock: 64, keyBlock: 128)),
         (467, 2, 128, .init(topK: 0.3, queryBlock: 128, keyBlock: 64)),
         (300, 1, 128, .init(topK: 0.5, queryBlock: 64, keyBlock: 128)),
+        (705, 2, 128, .init(topK: 0.4, queryBlock: 64, keyBlock: 128)),
         (131, 1, 128, .init(topK: 1, queryBlock: 128, keyBlock: 128)),
         // As many key blocks as 81 frames at 720p have, of two keys each.
         (2364, 1, 32, .init(topK: 0.1, queryBlock: 128, keyBlock: 2)),

@@ -14,6 +14,8 @@ import Testing
         #expect(MemoryLayout<KernelAttention>.stride == 120)
         #expect(MemoryLayout<KernelAttention>.offset(of: \.stride) == 88)
         #expect(MemoryLayout<KernelAttention>.offset(of: \.scale) == 116)
+        #expect(MemoryLayout<KernelAttention8>.stride == 832)
+        #expect(MemoryLayout<KernelAttention8>.offset(of: \.scale) == 828)
         #expect(MemoryLayout<KernelTurns>.stride == 704)
         #expect(MemoryLayout<KernelTurns>.offset(of: \.blocks) == 640)
         #expect(MemoryLayout<KernelTurns>.offset(of: \.scale) == 688)
