@@ -65,6 +65,8 @@ private struct Resolver {
             defaults.sigmaMax.map { ($0, ofModel) } ?? (mode == .textToVideo ? 80 : 200, Origin.standard)
         let boundary = defaults.boundary.map { ($0, ofModel) } ?? (0.9, .standard)
         let exactFirstFrame = defaults.exactFirstFrame.map { ($0, ofModel) } ?? (false, .standard)
+        let frames = self.frames(ofModel)
+        let ofShort = frames.value < model.defaultFrames ? defaults.slaTopKOfShortFilms : nil
         return JobSettings(
             mode: mode,
             model: Setting(model.name, modelOrigin),
@@ -73,7 +75,7 @@ private struct Resolver {
             adaptiveResolution: boolean(.adaptiveResolution, or: ownShape, .standard),
             steps: integer(.steps, or: 4, .standard),
             seed: seed(),
-            frames: frames(ofModel),
+            frames: frames,
             fps: integer(.fps, or: model.defaultFPS, ofModel),
             prompt: Setting(layer.prompts?.first ?? "", layer[.prompt]?.origin ?? .standard),
             promptPrefix: text(.promptPrefix, or: "", .standard),
@@ -83,7 +85,7 @@ private struct Resolver {
             exactFirstFrame: boolean(.exactFirstFrame, or: exactFirstFrame.0, exactFirstFrame.1),
             sigmaMax: number(.sigmaMax, or: sigmaMax.0, sigmaMax.1),
             attention: attention(or: defaults.attention ?? model.defaultAttention, ofModel),
-            slaTopK: number(.slaTopK, or: defaults.slaTopK ?? model.defaultSlaTopK, ofModel),
+            slaTopK: number(.slaTopK, or: ofShort ?? defaults.slaTopK ?? model.defaultSlaTopK, ofModel),
             quantLinear: quantLinear(ofModel),
             variations: integer(.variations, or: 1, .standard),
             priority: integer(.priority, or: 0, .standard),

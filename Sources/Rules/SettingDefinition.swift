@@ -138,7 +138,7 @@ public struct SettingDefinition: Hashable, Sendable {
             standard: "the model's (sagesla)", example: "attention = sla",
             "original looks at everything; sla and sagesla at the part that matters, which is faster."),
         .init(
-            .slaTopK, .number(0...1, aboveLowerBound: true), legal: "above 0, at most 1", standard: "0.1",
+            .slaTopK, .number(0...1, aboveLowerBound: true), legal: "above 0, at most 1", standard: "the model's (0.1)",
             example: "sla_topk = 0.1", "Share of blocks that sparse attention looks at; 0.15 for more quality."),
         .init(
             .quantLinear, .boolean, legal: "yes or no", standard: "the model's", example: "quant_linear = no",

@@ -23,7 +23,8 @@ extension ModelLimits {
                 sigmaMax: manifest.defaults.sigmaMax[mode], boundary: manifest.defaults.boundary,
                 exactFirstFrame: mode == .i2v ? manifest.defaults.exactFirstFrame : nil,
                 attention: manifest.defaults.attention[mode].map(AttentionKind.init),
-                slaTopK: manifest.defaults.slaTopK[mode])
+                slaTopK: manifest.defaults.slaTopK[mode],
+                slaTopKOfShortFilms: manifest.defaults.slaTopKOfShortFilms[mode])
         }
         self.init(
             name: manifest.name, modes: model.modes.map(Rules.GenerationMode.init), resolutions: resolutions,
