@@ -102,7 +102,7 @@ extension CUDAStream {
         var graph: OpaquePointer?
         let status = functions.end(stream, &graph)
         defer { if let graph { _ = functions.destroy(graph) } }
-        use.later.forEach { free($0.address, $0.byteCount) }
+        for (address, size) in use.later { free(address, size) }
         try outcome.get()
         try driver.check(status, "noting work")
         guard let graph, use.isEmpty else {
