@@ -92,14 +92,15 @@ class Velocity:
     def __init__(self, group, net, rows, length, y=None, topk=None, guidance=1., rounded=False, frames=None, empty=None, inner=None):
         self.group, self.net, self.rows, self.length, self.y = group, net, rows, length, y
         self.topk, self.guidance, self.rounded, self.frames, self.empty = topk, guidance, rounded, frames, empty
-        self.inner, self.probed = inner, (third(net),)
+        self.inner = inner
 
     def answer(self, x, t, rows, length, y):
         x = x.bfloat16().float() if self.rounded else x
         step = torch.full((len(x),), float(t), device=x.device) if not torch.is_tensor(t) else t
         step = flow.as_engine(step) if self.rounded else step * 1000
         with self.group.autocast():
-            return self.net(x if y is None else torch.cat([x, y], 1), step, rows, length, self.frames, self.topk, self.inner, self.probed).float()
+            asked = {} if self.inner is None else {'probe': self.inner, 'probed': (third(self.net),)}
+            return self.net(x if y is None else torch.cat([x, y], 1), step, rows, length, self.frames, self.topk, **asked).float()
 
     def __call__(self, x, t):
         v = self.answer(x, t, self.rows, self.length, self.y)

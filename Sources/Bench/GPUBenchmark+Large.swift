@@ -28,9 +28,9 @@ extension GPUBenchmark {
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 1280, height: 720))
         let texts = try experts.map { try $0.prepare(text(of: $0)) }
         let workspace = try experts[0].makeWorkspace(geometry)
-        experts[0].setCondition(Self.values(geometry.latentCount / 16 * 20), in: workspace)
+        experts[0].setCondition(RandomInput.values(geometry.latentCount / 16 * 20), in: workspace)
         let operations = operations(experts[0], geometry)
-        let latents = Self.values(geometry.latentCount)
+        let latents = RandomInput.values(geometry.latentCount)
         return try [true].map { quantized in
             let attention = AttentionKind.sparseLinear(Self.attention(quantized: quantized))
             return try measure(
@@ -62,7 +62,7 @@ extension GPUBenchmark {
 
     private func text(of network: Transformer) -> TextConditioning {
         let textDim = network.configuration.textDim
-        return TextConditioning(rows: Self.values(Self.textRows * textDim), textDim: textDim)
+        return TextConditioning(rows: RandomInput.values(Self.textRows * textDim), textDim: textDim)
     }
 
     private static let textRows = 120
@@ -78,7 +78,7 @@ extension GPUBenchmark {
     ) throws -> Row {
         let text = try network.prepare(text(of: network))
         let workspace = try network.makeWorkspace(geometry)
-        let latents = Self.values(geometry.latentCount)
+        let latents = RandomInput.values(geometry.latentCount)
         let attention = AttentionKind.sparseLinear(Self.attention(quantized: quantized))
         return try measure(
             "\(name), \(quantized ? "SageSLA" : "SLA") 10 %, \(Self.linears(of: network)) linears",

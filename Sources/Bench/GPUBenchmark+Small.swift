@@ -17,9 +17,9 @@ extension GPUBenchmark {
         let reader = WeightReader(weights.tensors(entries), backend: backend, source: "random weights")
         let network = try Transformer(reader, configuration: configuration)
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 256, height: 144))
-        let text = try network.prepare(TextConditioning(rows: Self.values(20 * textDim), textDim: textDim))
+        let text = try network.prepare(TextConditioning(rows: RandomInput.values(20 * textDim), textDim: textDim))
         let workspace = try network.makeWorkspace(geometry)
-        let latents = Self.values(geometry.latentCount)
+        let latents = RandomInput.values(geometry.latentCount)
         let vae = try VAE(
             WeightReader(
                 weights.tensors(VAELayout.entries(base: 16, dtype: .bf16)), backend: backend, source: "random weights"),

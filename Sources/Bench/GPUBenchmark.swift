@@ -130,9 +130,10 @@ public struct GPUBenchmark {
             let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 832, height: 480))
             let textRows = 120
             let text = try network.prepare(
-                TextConditioning(rows: Self.values(textRows * configuration.textDim), textDim: configuration.textDim))
+                TextConditioning(
+                    rows: RandomInput.values(textRows * configuration.textDim), textDim: configuration.textDim))
             let workspace = try network.makeWorkspace(geometry)
-            let latents = Self.values(geometry.latentCount)
+            let latents = RandomInput.values(geometry.latentCount)
             let kinds: [(String, AttentionKind, Double)] = [
                 ("SLA 10 %", .sparseLinear(Self.attention(quantized: false)), 0.1),
                 ("SageSLA 10 %", .sparseLinear(Self.attention(quantized: true)), 0.1),
@@ -176,7 +177,7 @@ public struct GPUBenchmark {
         let vae = try VAE(reader, configuration: VAEConfiguration())
         return try [("480p", 832, 480), ("720p", 1280, 720)].map { name, width, height in
             let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
-            let latents = Self.values(geometry.latentCount)
+            let latents = RandomInput.values(geometry.latentCount)
             return try measure(
                 "VAE decode \(name), 81 frames", OperationCounts.decoding(vae.configuration, geometry: geometry),
                 upstream: name == "480p" ? 1.82 : 4.16, goal: name == "480p" ? 0.6 : 1.4
@@ -194,7 +195,7 @@ public struct GPUBenchmark {
         let vae = try VAE(reader, configuration: VAEConfiguration())
         let (width, height) = (1280, 720)
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: width, height: height))
-        let image = Self.values(3 * width * height)
+        let image = RandomInput.values(3 * width * height)
         return [
             try measure(
                 "VAE encode 720p, one picture and 80 grey frames",
@@ -251,15 +252,5 @@ public struct GPUBenchmark {
         report(row)
         if let profile { profile(name, try backend.profile(body)) }
         return row
-    }
-
-    static func values(_ count: Int) -> [Float] {
-        var state: UInt64 = 88_172_645_463_325_252
-        return (0..<count).map { _ in
-            state ^= state << 13
-            state ^= state >> 7
-            state ^= state << 17
-            return Float(state >> 40) * 0x1p-23 - 1
-        }
     }
 }

@@ -61,7 +61,7 @@ public struct ModelBenchmark {
         try RandomCheckpoint.write(VAELayout.entries(base: 16, dtype: .bf16), to: path)
         let vae = try VAE(canonicalVAE(Checkpoint.open(path)), backend: backend)
         let geometry = try LatentGeometry(frameCount: 81, size: FrameSize(width: 256, height: 144))
-        let latents = Self.values(geometry.latentCount)
+        let latents = RandomInput.values(geometry.latentCount)
         let time = try Stopwatch.measure {
             try vae.makeDecoder(geometry).decodeBytes(latents) { _, _ in }
         }
@@ -90,10 +90,10 @@ public struct ModelBenchmark {
         let textRows = 20
         let text = try transformer.prepare(
             TextConditioning(
-                rows: Self.values(textRows * transformer.configuration.textDim),
+                rows: RandomInput.values(textRows * transformer.configuration.textDim),
                 textDim: transformer.configuration.textDim))
         let workspace = try transformer.makeWorkspace(geometry)
-        let latents = Self.values(geometry.latentCount)
+        let latents = RandomInput.values(geometry.latentCount)
         let time = try Stopwatch.measure {
             _ = try transformer.velocity(
                 latents: latents, timestep: 932, text: text, attention: attention, workspace: workspace)
@@ -103,15 +103,5 @@ public struct ModelBenchmark {
             processorSeconds: time.processorSeconds,
             operations: OperationCounts.transformerStep(
                 transformer.configuration, tokens: geometry.tokenCount, textRows: textRows, attendedShare: share))
-    }
-
-    private static func values(_ count: Int) -> [Float] {
-        var state: UInt64 = 88_172_645_463_325_252
-        return (0..<count).map { _ in
-            state ^= state << 13
-            state ^= state >> 7
-            state ^= state << 17
-            return Float(state >> 40) * 0x1p-23 - 1
-        }
     }
 }

@@ -102,7 +102,7 @@ extension CUDAStream {
         var graph: OpaquePointer?
         let status = functions.end(stream, &graph)
         defer { if let graph { _ = functions.destroy(graph) } }
-        for (address, size) in use.later { free(address, size) }
+        for piece in use.later { free(piece.address, piece.byteCount) }
         try outcome.get()
         try driver.check(status, "noting work")
         guard let graph, use.isEmpty else {
