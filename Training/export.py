@@ -25,7 +25,7 @@ MANIFEST = {
     'resolutions': {'144p': {'16:9': [256, 144], '9:16': [144, 256], '4:3': [224, 160], '3:4': [160, 224],
                              '1:1': [192, 192]}},
     'default_resolution': '144p', 'frames': {'default': 81, 'minimum': 33, 'maximum': 161}, 'fps': 16,
-    'defaults': {'attention': 'sla', 'sla_topk': {'t2v': 0.1, 'i2v': 0.5}, 'sla_topk_short': {'t2v': 0.5}, 'steps': 4,
+    'defaults': {'attention': 'sla', 'sla_topk': {'t2v': 0.1, 'i2v': 0.5}, 'sla_topk_other': {'t2v': 0.5}, 'steps': 4,
                  'sigma_max': {'t2v': 80, 'i2v': 200},
                  'boundary': 0.9, 'exact_first_frame': True, 'sampler': {'t2v': 'sde', 'i2v': 'sde'}},
 }

@@ -103,16 +103,16 @@ extension ModelManifest {
     private static func defaults(_ reader: ManifestReader?) throws -> Defaults {
         var defaults = Defaults(
             attention: [.t2v: .sagesla, .i2v: .sagesla], slaTopK: [.t2v: 0.1, .i2v: 0.1],
-            slaTopKOfShortFilms: [:], steps: 4, quantizesLinears: false, boundary: 0.9, exactFirstFrame: false,
+            slaTopKOfOtherFilms: [:], steps: 4, quantizesLinears: false, boundary: 0.9, exactFirstFrame: false,
             sigmaMax: [.t2v: 80, .i2v: 200], sampler: [.t2v: .sde, .i2v: .ode])
         guard let reader else { return defaults }
         try reader.allow([
-            "attention", "sla_topk", "sla_topk_short", "steps", "quant_linear", "boundary", "exact_first_frame",
+            "attention", "sla_topk", "sla_topk_other", "steps", "quant_linear", "boundary", "exact_first_frame",
             "sigma_max", "sampler",
         ])
         try each(reader.optional("attention"), into: &defaults.attention) { try $0.choice(AttentionChoice.self) }
         try each(reader.optional("sla_topk"), into: &defaults.slaTopK) { try $0.double(0.001...1) }
-        try each(reader.optional("sla_topk_short"), into: &defaults.slaTopKOfShortFilms) { try $0.double(0.001...1) }
+        try each(reader.optional("sla_topk_other"), into: &defaults.slaTopKOfOtherFilms) { try $0.double(0.001...1) }
         if let part = try reader.optional("steps") { defaults.steps = try part.int(1...Schedule.maximumSteps) }
         if let part = try reader.optional("quant_linear") { defaults.quantizesLinears = try part.bool() }
         if let part = try reader.optional("boundary") { defaults.boundary = try part.double(0...1) }

@@ -35,7 +35,7 @@ public enum AttentionChoice: String, Sendable, Hashable, Codable, CaseIterable {
 ///       "fps": 16,
 ///       "defaults": {                       left out: upstream's
 ///         "attention": "sla", "sla_topk": 0.1, "steps": 4, "quant_linear": false, "boundary": 0.9,
-///         "sla_topk_short": 0.5,            for films shorter than the default; left out: as sla_topk
+///         "sla_topk_other": 0.5,            for films shorter than the default or of another shape; left out: as sla_topk
 ///         "exact_first_frame": false,
 ///         "sigma_max": {"t2v": 80, "i2v": 200}, "sampler": {"t2v": "sde", "i2v": "ode"}
 ///       }                                 attention, sla_topk*, sigma_max and sampler: one value, or one for each mode
@@ -86,8 +86,8 @@ public struct ModelManifest: Sendable, Hashable {
     public struct Defaults: Sendable, Hashable {
         public var attention: [GenerationMode: AttentionChoice]
         public var slaTopK: [GenerationMode: Double]
-        /// The same for films of fewer frames than the model's own number; modes without one take `slaTopK`.
-        public var slaTopKOfShortFilms: [GenerationMode: Double]
+        /// The same for films of fewer frames or another shape than the model's own; modes without one take `slaTopK`.
+        public var slaTopKOfOtherFilms: [GenerationMode: Double]
         public var steps: Int
         public var quantizesLinears: Bool
         public var boundary: Double

@@ -66,7 +66,9 @@ private struct Resolver {
         let boundary = defaults.boundary.map { ($0, ofModel) } ?? (0.9, .standard)
         let exactFirstFrame = defaults.exactFirstFrame.map { ($0, ofModel) } ?? (false, .standard)
         let frames = self.frames(ofModel)
-        let ofShort = frames.value < model.defaultFrames ? defaults.slaTopKOfShortFilms : nil
+        let isOther =
+            frames.value < model.defaultFrames || aspectRatio.value != model.defaultAspectRatio || pixels != nil
+        let ofOther = isOther ? defaults.slaTopKOfOtherFilms : nil
         return JobSettings(
             mode: mode,
             model: Setting(model.name, modelOrigin),
@@ -85,7 +87,7 @@ private struct Resolver {
             exactFirstFrame: boolean(.exactFirstFrame, or: exactFirstFrame.0, exactFirstFrame.1),
             sigmaMax: number(.sigmaMax, or: sigmaMax.0, sigmaMax.1),
             attention: attention(or: defaults.attention ?? model.defaultAttention, ofModel),
-            slaTopK: number(.slaTopK, or: ofShort ?? defaults.slaTopK ?? model.defaultSlaTopK, ofModel),
+            slaTopK: number(.slaTopK, or: ofOther ?? defaults.slaTopK ?? model.defaultSlaTopK, ofModel),
             quantLinear: quantLinear(ofModel),
             variations: integer(.variations, or: 1, .standard),
             priority: integer(.priority, or: 0, .standard),

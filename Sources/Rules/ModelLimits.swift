@@ -8,13 +8,13 @@ public struct ModelLimits: Hashable, Sendable, Codable {
         public var exactFirstFrame: Bool?
         public var attention: AttentionKind?
         public var slaTopK: Double?
-        /// Of films with fewer frames than `defaultFrames`.
-        public var slaTopKOfShortFilms: Double?
+        /// Of films with fewer frames than `defaultFrames`, or of another shape than `defaultAspectRatio`.
+        public var slaTopKOfOtherFilms: Double?
 
         public init(
             sampler: Sampler? = nil, sigmaMax: Double? = nil, boundary: Double? = nil,
             exactFirstFrame: Bool? = nil, attention: AttentionKind? = nil, slaTopK: Double? = nil,
-            slaTopKOfShortFilms: Double? = nil
+            slaTopKOfOtherFilms: Double? = nil
         ) {
             self.sampler = sampler
             self.sigmaMax = sigmaMax
@@ -22,7 +22,7 @@ public struct ModelLimits: Hashable, Sendable, Codable {
             self.exactFirstFrame = exactFirstFrame
             self.attention = attention
             self.slaTopK = slaTopK
-            self.slaTopKOfShortFilms = slaTopKOfShortFilms
+            self.slaTopKOfOtherFilms = slaTopKOfOtherFilms
         }
     }
 

@@ -33,10 +33,10 @@ struct JobSettingsTests {
         #expect(job.adaptiveResolution.value)
     }
 
-    @Test("a model's share of keys for films shorter than its own, unless somebody asked for one")
-    func shortFilms() throws {
+    @Test("a model's share of keys for films shorter than its own or of another shape, unless somebody asked for one")
+    func otherFilms() throws {
         var model = Fixture.small
-        model.defaults[.textToVideo] = .init(slaTopK: 0.1, slaTopKOfShortFilms: 0.5)
+        model.defaults[.textToVideo] = .init(slaTopK: 0.1, slaTopKOfOtherFilms: 0.5)
         let models = ModelCatalogue(models: [model])
         func share(_ rule: String, _ mode: GenerationMode = .textToVideo) throws -> Setting<Double> {
             try Fixture.jobs(rule, prompts: "x", mode: mode, models: models)[0].slaTopK
@@ -44,6 +44,9 @@ struct JobSettingsTests {
         #expect(try share("frames = 77") == Setting(0.5, .model("Mini")))
         #expect(try share("frames = 81") == Setting(0.1, .model("Mini")))
         #expect(try share("") == Setting(0.1, .model("Mini")))
+        #expect(try share("aspect_ratio = 1:1").value == 0.5)
+        #expect(try share("aspect_ratio = 16:9").value == 0.1)
+        #expect(try share("resolution = 144x256").value == 0.5)
         #expect(try share("frames = 33\nsla_topk = 0.2").value == 0.2)
         #expect(try share("frames = 33", .imageToVideo).value == model.defaultSlaTopK)
     }

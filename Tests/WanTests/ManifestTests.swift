@@ -21,7 +21,7 @@ struct ManifestTests {
         #expect(frames.standard == 81 && frames.minimum == 33 && frames.maximum == 161)
         #expect(manifest.framesPerSecond == 16)
         #expect(manifest.defaults.attention == [.t2v: .sagesla, .i2v: .sagesla])
-        #expect(manifest.defaults.slaTopK == [.t2v: 0.1, .i2v: 0.1] && manifest.defaults.slaTopKOfShortFilms.isEmpty)
+        #expect(manifest.defaults.slaTopK == [.t2v: 0.1, .i2v: 0.1] && manifest.defaults.slaTopKOfOtherFilms.isEmpty)
         #expect(manifest.defaults.sigmaMax == [.t2v: 80, .i2v: 200] && manifest.defaults.steps == 4)
         #expect(manifest.defaults.sampler == [.t2v: .sde, .i2v: .ode] && manifest.defaults.boundary == 0.9)
         #expect(!manifest.defaults.exactFirstFrame)
@@ -31,12 +31,12 @@ struct ManifestTests {
         let text = Self.least.replacing(
             "\"version\"",
             with:
-                #""defaults": {"attention": {"i2v": "original"}, "sla_topk": 0.2, "sla_topk_short": {"t2v": 0.5}, "sampler": "ode", "exact_first_frame": true}, "version""#
+                #""defaults": {"attention": {"i2v": "original"}, "sla_topk": 0.2, "sla_topk_other": {"t2v": 0.5}, "sampler": "ode", "exact_first_frame": true}, "version""#
         )
         let defaults = try read(text).defaults
         #expect(defaults.attention == [.t2v: .sagesla, .i2v: .original])
         #expect(defaults.slaTopK == [.t2v: 0.2, .i2v: 0.2])
-        #expect(defaults.slaTopKOfShortFilms == [.t2v: 0.5])
+        #expect(defaults.slaTopKOfOtherFilms == [.t2v: 0.5])
         #expect(defaults.sampler == [.t2v: .ode, .i2v: .ode])
         #expect(defaults.exactFirstFrame)
     }

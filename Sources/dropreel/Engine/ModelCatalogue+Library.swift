@@ -24,7 +24,7 @@ extension ModelLimits {
                 exactFirstFrame: mode == .i2v ? manifest.defaults.exactFirstFrame : nil,
                 attention: manifest.defaults.attention[mode].map(AttentionKind.init),
                 slaTopK: manifest.defaults.slaTopK[mode],
-                slaTopKOfShortFilms: manifest.defaults.slaTopKOfShortFilms[mode])
+                slaTopKOfOtherFilms: manifest.defaults.slaTopKOfOtherFilms[mode])
         }
         self.init(
             name: manifest.name, modes: model.modes.map(Rules.GenerationMode.init), resolutions: resolutions,
